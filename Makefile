@@ -1,0 +1,117 @@
+# Everything happens in .venv, which the first target that needs it makes. Only Python >= 3.11 and make are required.
+
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+BIN := .venv/bin
+# Two stamps, so that the demo does not wait for type checkers to be installed.
+RUN := .venv/.run
+DEV := .venv/.dev
+CONSTRAINTS := .ci/constraints.txt
+# -qq: errors only. The constraints hold for the build backend too.
+PIP := PIP_CONSTRAINT=$(CONSTRAINTS) PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq --no-input
+# Arguments for the targets that take some: make test ARGS="-k queue", make demo ARGS="--seed 7".
+ARGS ?=
+# How often `make flake` runs its test: a failure in one run of fifty shows itself in 200 with a probability of 98 %.
+N ?= 200
+MAX_LINES := 500
+SOURCES = $(shell find trio_pool chaos -name '*.py')
+TESTS = $(shell find tests docs/examples -name '*.py')
+
+# flake8-async reads no configuration file, so its rules stand here. Left out everywhere: 106 (import style), 109 (`timeout` is
+# the contract's name), 110 (ruff's), 122 (scopes count from entry since Trio 0.27), 127 (about an HTTP client nothing here uses),
+# 300 (asyncio only), 400 (type checkers see it).
+ASYNC_CORRECT := ASYNC100,ASYNC101,ASYNC102,ASYNC103,ASYNC104,ASYNC105,ASYNC111,ASYNC112,ASYNC115,ASYNC116,\
+ASYNC118,ASYNC119,ASYNC120,ASYNC121,ASYNC123,ASYNC124,ASYNC125,ASYNC126,ASYNC128,ASYNC200,ASYNC210,ASYNC211,ASYNC212,ASYNC220,\
+ASYNC221,ASYNC222,ASYNC230,ASYNC231,ASYNC232,ASYNC240,ASYNC250,ASYNC251,ASYNC401
+# For the library and the harness also: no start_soon() in __aenter__ of what could be started with start(), no async generators,
+# and a checkpoint on every path of an async function.
+ASYNC_LIBRARY := $(ASYNC_CORRECT),ASYNC113,ASYNC114,ASYNC900,ASYNC910,ASYNC911,ASYNC912,ASYNC913
+# The functions that take `task_status`; ASYNC114 asks for whichever is missing here.
+ASYNC_STARTABLE := _run_child,own,run,run_worker
+# Blocking calls that no function of Trio's replaces one for one, and those that reap a worker behind its owner's back.
+ASYNC_BLOCKING := time.sleep->trio.sleep,subprocess.*->trio.run_process,os.wait->the handle,os.waitpid->the handle,os.wait3->the handle,os.wait4->the handle
+
+.PHONY: help venv demo test check ruff format async mypy pyright layers lines core-coverage flake clean
+
+help:
+	@echo 'make demo          run the demonstration: a pool of workers, killed and frozen while it serves (under 60 s)'
+	@echo 'make test          run all tests                                  [ARGS="-k name"]'
+	@echo 'make check         lint, type check, layers, core coverage, module sizes'
+	@echo 'make flake T=...   run one test 200 times, stop at its first failure  [N=200]'
+	@echo 'make venv          make .venv with all that the above need'
+	@echo 'make clean         remove .venv and everything generated'
+
+venv: $(DEV)
+
+$(RUN): pyproject.toml $(CONSTRAINTS)
+	@for python in $${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11}; do \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' >/dev/null 2>&1; then \
+			echo "making .venv with $$("$$python" --version)"; \
+			exec "$$python" -m venv --clear .venv; \
+		fi; \
+	done; \
+	echo "error: no Python >= 3.11 among: $${PYTHON:-python3 python3.14 python3.13 python3.12 python3.11};" \
+		'name one with PYTHON=/path/to/python3' >&2; \
+	exit 1
+	@$(PIP) -e .[chaos]
+	@touch $@
+
+$(DEV): $(RUN)
+	@echo 'installing the development tools'
+	@$(PIP) -e .[chaos,testing,dev]
+	@touch $@
+
+demo: $(RUN)
+	@$(BIN)/python -m chaos run first-light $(ARGS)
+
+test: $(DEV)
+	@$(BIN)/python -m pytest $(ARGS)
+
+# Separate targets, so that `make -k check` reports everything that is wrong at once.
+check: ruff format async mypy pyright layers lines core-coverage
+
+ruff: $(DEV)
+	$(BIN)/ruff check --output-format concise
+
+format: $(DEV)
+	$(BIN)/ruff format --check
+
+async: $(DEV)
+	@echo 'flake8-async'
+	@$(BIN)/flake8-async --enable='$(ASYNC_LIBRARY)' --async200-blocking-calls='$(ASYNC_BLOCKING)' \
+		--startable-in-context-manager='$(ASYNC_STARTABLE)' $(SOURCES)
+	@$(BIN)/flake8-async --enable='$(ASYNC_CORRECT)' --async200-blocking-calls='$(ASYNC_BLOCKING)' $(TESTS)
+
+mypy: $(DEV)
+	$(BIN)/mypy
+
+# The variable keeps pyright from asking the registry whether there is a newer one.
+pyright: $(DEV)
+	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright
+
+layers: $(DEV)
+	$(BIN)/lint-imports --no-logo
+
+core-coverage: $(DEV)
+	$(BIN)/coverage run -m pytest -q -p no:cacheprovider tests/unit
+	$(BIN)/coverage report
+
+lines:
+	@find trio_pool chaos -name '*.py' -exec awk 'END { if (NR > $(MAX_LINES)) { print FILENAME ": " NR " lines, at most $(MAX_LINES) are allowed"; exit 1 } }' {} \; \
+		| { ! grep . ; }
+	@echo 'no module exceeds $(MAX_LINES) lines'
+
+flake: $(DEV)
+	@test -n "$(T)" || { echo 'usage: make flake T=tests/unit/test_x.py::test_y [N=200]' >&2; exit 2; }
+	@log=$$(mktemp); trap 'rm -f "$$log"' EXIT; run=0; \
+	while [ $$run -lt $(N) ]; do \
+		run=$$((run + 1)); \
+		if ! $(BIN)/python -m pytest -q -p no:cacheprovider '$(T)' >"$$log" 2>&1 </dev/null; then \
+			cat "$$log"; echo "run $$run of $(N) failed: $(T)"; exit 1; \
+		fi; \
+	done; \
+	echo "$(N) runs, none failed: $(T)"
+
+clean:
+	rm -rf .venv .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist chaos-runs
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
