@@ -1,0 +1,161 @@
+"""The errors: true outcomes, one line of text, all data kept through pickling."""
+
+from __future__ import annotations
+
+import inspect
+import pickle
+
+import pytest
+import trio
+
+import trio_pool._core._errors as core_errors
+from trio_pool import errors as public
+from trio_pool._core._errors import (
+    Outcome,
+    RemoteError,
+    TrioPoolError,
+    WorkerError,
+)
+from trio_pool._core._exits import Signaled
+
+NOT_EXECUTED = {
+    "PoolTimeout", "PoolSaturated", "PoolClosed", "SessionMismatch", "SessionNotFound", "SessionLimit", "SessionLost",
+    "UnknownCommand", "InvalidArguments", "Unserializable", "ProgramNotFound", "FrameTooLarge",
+    "WorkerInitFailed", "ChildError", "RestartIntensityExceeded",
+}  # fmt: skip
+MAYBE_EXECUTED = {"CommandTimeout", "WorkerCrashed", "ProtocolError"}
+EXECUTED = {"RemoteError"}
+
+CLASSES: list[type[TrioPoolError]] = [
+    getattr(public, name) for name in sorted(NOT_EXECUTED | MAYBE_EXECUTED | EXECUTED)
+]
+
+# A value other than the default for every keyword of every error.
+DATA: dict[str, object] = {
+    "outcome": Outcome.EXECUTED,
+    "worker_id": "pool-3",
+    "pid": 4711,
+    "incarnation": 17,
+    "request_id": 99,
+    "session_id": "user_1",
+    "command": "greet",
+    "queued": 7,
+    "max_queue": 8,
+    "known": ("ping", "echo"),
+    "path": "args.rows[3]",
+    "type_name": "datetime",
+    "size": 123,
+    "max_frame": 100,
+    "program_id": "p1",
+    "exit": Signaled(9),
+    "output_tail": ("last", "words"),
+    "reason": "shutdown",
+    "remote_traceback": "Traceback (most recent call last): …",
+    "remote_message": "no such row",
+    "errors": (),
+    "child_id": "db",
+    "restarts": 4,
+    "max_restarts": 3.0,
+    "within": 5.0,
+    "waited": 1.5,
+    "busy": 2,
+    "timeout": 0.5,
+}
+
+
+def keywords(cls: type[TrioPoolError]) -> dict[str, object]:
+    """Return data for every keyword the class and its bases take."""
+    names: set[str] = set()
+    for base in cls.__mro__:
+        if issubclass(base, TrioPoolError):
+            parameters = inspect.signature(base.__init__).parameters.values()
+            names |= {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
+    data = {name: DATA[name] for name in names}
+    if "errors" in data:
+        data["errors"] = (ValueError("first"), KeyError("second"))
+    return data
+
+
+def test_every_error_of_the_contract_is_public_and_no_other() -> None:
+    """``trio_pool.errors`` lists exactly the promised classes, their roots and the outcomes."""
+    assert set(public.__all__) == NOT_EXECUTED | MAYBE_EXECUTED | EXECUTED | {"Outcome", "TrioPoolError", "WorkerError"}
+    in_core = {
+        name for name, value in vars(core_errors).items() if inspect.isclass(value) and issubclass(value, TrioPoolError)
+    }
+    assert in_core < set(public.__all__)
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_the_default_outcome_is_the_usual_one(cls: type[TrioPoolError]) -> None:
+    """An error made without an outcome says what is usually true of its kind."""
+    name = cls.__name__
+    expected = (
+        Outcome.NOT_EXECUTED
+        if name in NOT_EXECUTED
+        else Outcome.MAYBE_EXECUTED
+        if name in MAYBE_EXECUTED
+        else Outcome.EXECUTED
+    )
+    assert cls("text").outcome is expected
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_every_error_pickles_with_all_its_data(cls: type[TrioPoolError]) -> None:
+    """What arrives in another process has the type, text and every attribute of what was sent, notes included."""
+    data = keywords(cls)
+    error = cls("it went wrong", **data)  # type: ignore[arg-type]  # the data is chosen by name
+    error.add_note("a note")
+    returned = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes
+    assert type(returned) is cls
+    assert str(returned) == str(error) == "it went wrong"
+    assert returned.__notes__ == ["a note"]
+    for name, value in data.items():
+        attribute = "message" if name == "remote_message" else name
+        assert getattr(error, attribute) == value
+        if name == "errors":
+            assert repr(getattr(returned, attribute)) == repr(value)
+        else:
+            assert getattr(returned, attribute) == value
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_every_error_can_be_made_from_a_message_alone(cls: type[TrioPoolError]) -> None:
+    """All data has a default, so that an error is never replaced by the failure to make it."""
+    assert str(cls()) == ""
+    assert str(cls("text")) == "text"
+
+
+@pytest.mark.parametrize("cls", CLASSES)
+def test_text_is_one_line(cls: type[TrioPoolError]) -> None:
+    """A message that quotes several lines is shown as one; its argument is kept as it was."""
+    error = cls("worker said:\nTraceback\r\n  boom\u2028end")
+    assert len(str(error).splitlines()) == 1
+    assert "boom" in str(error)
+    assert error.args == ("worker said:\nTraceback\r\n  boom\u2028end",)
+
+
+def test_an_outcome_is_accepted_as_text_and_refused_if_unknown() -> None:
+    """Outcomes are a closed set."""
+    assert TrioPoolError(outcome="executed").outcome is Outcome.EXECUTED
+    with pytest.raises(ValueError, match="perhaps"):
+        TrioPoolError(outcome="perhaps")
+
+
+def test_sequences_are_kept_as_tuples_of_their_own() -> None:
+    """What the maker of an error does to its lists later does not reach into the error."""
+    tail = ["one"]
+    error = WorkerError(output_tail=tail)
+    tail.append("two")
+    assert error.output_tail == ("one",)
+
+
+def test_timeouts_are_trios_too() -> None:
+    """Code written for `trio.fail_after` handles the pool's timeouts."""
+    for cls in (public.PoolTimeout, public.CommandTimeout):
+        assert issubclass(cls, trio.TooSlowError)
+
+
+def test_a_remote_error_keeps_the_workers_words_apart_from_its_own() -> None:
+    """``message`` is the exception's text in the worker, str() the sentence for the log."""
+    error = RemoteError("greet raised ValueError: no", type_name="ValueError", remote_message="no")
+    assert (error.type_name, error.message, str(error)) == ("ValueError", "no", "greet raised ValueError: no")

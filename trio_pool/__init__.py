@@ -1,0 +1,140 @@
+"""Supervised, stateful Python workers in other processes, for Trio.
+
+``trio_pool.open_pool()`` is where to begin. Names are resolved on first use, because a worker process imports this
+package too and must not pay for Trio before it is ready.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from . import errors as errors
+    from ._adapter import PythonPool as PythonPool
+    from ._adapter import SessionAdapter as SessionAdapter
+    from ._core._config import HealthPolicy as HealthPolicy
+    from ._core._config import PoolConfig as PoolConfig
+    from ._core._config import PoolOptions as PoolOptions
+    from ._core._config import SessionPolicy as SessionPolicy
+    from ._core._events import GaveUp as GaveUp
+    from ._core._events import HealthMissed as HealthMissed
+    from ._core._events import HookDisabled as HookDisabled
+    from ._core._events import PoolEvent as PoolEvent
+    from ._core._events import RequestDispatched as RequestDispatched
+    from ._core._events import RequestFinished as RequestFinished
+    from ._core._events import RequestRedispatched as RequestRedispatched
+    from ._core._events import RestartScheduled as RestartScheduled
+    from ._core._events import SessionBound as SessionBound
+    from ._core._events import SessionForgotten as SessionForgotten
+    from ._core._events import StaleReply as StaleReply
+    from ._core._events import WorkerExited as WorkerExited
+    from ._core._events import WorkerKilled as WorkerKilled
+    from ._core._events import WorkerReady as WorkerReady
+    from ._core._events import WorkerStarting as WorkerStarting
+    from ._core._exits import Exit as Exit
+    from ._core._exits import Exited as Exited
+    from ._core._exits import Lost as Lost
+    from ._core._exits import Signaled as Signaled
+    from ._core._restart import Backoff as Backoff
+    from ._core._restart import Restart as Restart
+    from ._core._restart import RestartPolicy as RestartPolicy
+    from ._core._session_table import SessionInfo as SessionInfo
+    from ._core._session_table import SessionStatus as SessionStatus
+    from ._core._worker_states import WorkerStatus as WorkerStatus
+    from ._pool import EventStream as EventStream
+    from ._pool import HealthStatus as HealthStatus
+    from ._pool import PoolHealth as PoolHealth
+    from ._pool import PoolMetrics as PoolMetrics
+    from ._pool import PoolSession as PoolSession
+    from ._pool import PoolStatus as PoolStatus
+    from ._pool import SessionPool as SessionPool
+    from ._pool import WorkerInfo as WorkerInfo
+    from ._pool import open_pool as open_pool
+    from ._process._launcher import Launcher as Launcher
+    from ._process._launcher import WorkerHandle as WorkerHandle
+    from ._process._launcher import WorkerIdent as WorkerIdent
+    from ._process._launcher import WorkerSpec as WorkerSpec
+    from ._process._local import LocalLauncher as LocalLauncher
+    from ._process._running import open_worker as open_worker
+    from ._process._transport import Transport as Transport
+    from ._process._worker import Checkin as Checkin
+    from ._process._worker import Health as Health
+    from ._process._worker import PoolWorker as PoolWorker
+    from ._process._worker import Response as Response
+    from ._supervision import Child as Child
+    from ._supervision import ChildSpec as ChildSpec
+    from ._supervision import PlannedExit as PlannedExit
+    from ._supervision import Supervisor as Supervisor
+    from ._supervision import open_supervisor as open_supervisor
+    from .errors import ChildError as ChildError
+    from .errors import CommandTimeout as CommandTimeout
+    from .errors import FrameTooLarge as FrameTooLarge
+    from .errors import InvalidArguments as InvalidArguments
+    from .errors import Outcome as Outcome
+    from .errors import PoolClosed as PoolClosed
+    from .errors import PoolSaturated as PoolSaturated
+    from .errors import PoolTimeout as PoolTimeout
+    from .errors import ProgramNotFound as ProgramNotFound
+    from .errors import ProtocolError as ProtocolError
+    from .errors import RemoteError as RemoteError
+    from .errors import RestartIntensityExceeded as RestartIntensityExceeded
+    from .errors import SessionLimit as SessionLimit
+    from .errors import SessionLost as SessionLost
+    from .errors import SessionMismatch as SessionMismatch
+    from .errors import SessionNotFound as SessionNotFound
+    from .errors import TrioPoolError as TrioPoolError
+    from .errors import UnknownCommand as UnknownCommand
+    from .errors import Unserializable as Unserializable
+    from .errors import WorkerCrashed as WorkerCrashed
+    from .errors import WorkerError as WorkerError
+    from .errors import WorkerInitFailed as WorkerInitFailed
+
+    __version__: str
+else:
+    # Behind `else`, so that type checkers see only the imports above and reject a misspelt name.
+    _HOMES = {
+        "._adapter": "PythonPool SessionAdapter",
+        "._core._config": "HealthPolicy PoolConfig PoolOptions SessionPolicy",
+        "._core._events": (
+            "GaveUp HealthMissed HookDisabled PoolEvent RequestDispatched RequestFinished RequestRedispatched"
+            " RestartScheduled SessionBound SessionForgotten StaleReply WorkerExited WorkerKilled WorkerReady"
+            " WorkerStarting"
+        ),
+        "._core._exits": "Exit Exited Lost Signaled",
+        "._core._restart": "Backoff Restart RestartPolicy",
+        "._core._session_table": "SessionInfo SessionStatus",
+        "._core._worker_states": "WorkerStatus",
+        "._pool": (
+            "EventStream HealthStatus PoolHealth PoolMetrics PoolSession PoolStatus SessionPool WorkerInfo open_pool"
+        ),
+        "._process._launcher": "Launcher WorkerHandle WorkerIdent WorkerSpec",
+        "._process._local": "LocalLauncher",
+        "._process._transport": "Transport",
+        "._process._running": "open_worker",
+        "._process._worker": "Checkin Health PoolWorker Response",
+        "._supervision": "Child ChildSpec PlannedExit Supervisor open_supervisor",
+        ".errors": (
+            "ChildError CommandTimeout FrameTooLarge InvalidArguments Outcome PoolClosed"
+            " PoolSaturated PoolTimeout ProgramNotFound ProtocolError RemoteError RestartIntensityExceeded SessionLimit"
+            " SessionLost SessionMismatch SessionNotFound TrioPoolError UnknownCommand Unserializable"
+            " WorkerCrashed WorkerError WorkerInitFailed"
+        ),
+    }
+    _PUBLIC = {name: home for home, names in _HOMES.items() for name in names.split()}
+    __all__ = sorted(_PUBLIC)
+
+    def __getattr__(name: str) -> object:
+        from importlib import import_module, metadata
+
+        if name == "__version__":
+            value = metadata.version("trio_pool")
+        elif name in ("errors", "bridge", "testing"):
+            return import_module(f".{name}", __name__)
+        elif name in _PUBLIC:
+            value = getattr(import_module(_PUBLIC[name], __name__), name)
+        else:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_PUBLIC, "__version__"})

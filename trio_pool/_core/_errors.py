@@ -1,0 +1,264 @@
+"""Every error of the library, save the two that are also Trio's.
+
+This module is imported by worker processes, where start-up time is the product, so it needs nothing but ``enum``.
+``trio_pool.errors`` re-exports all of it and adds `PoolTimeout` and `CommandTimeout`, which are `trio.TooSlowError`s.
+
+Each error is named after what went wrong, says in one line what a log reader needs, carries the data to act on as
+attributes, and survives pickling: the message is the only positional argument and all else lives in ``__dict__``,
+which is exactly what ``BaseException.__reduce__`` transports.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import ClassVar, TypedDict, Unpack
+
+    from ._exits import Exit
+
+    class Common(TypedDict, total=False):
+        """The data any error may carry; see `TrioPoolError`."""
+
+        outcome: Outcome | str | None
+        worker_id: str | None
+        pid: int | None
+        incarnation: int | None
+        request_id: int | None
+        session_id: str | None
+        command: str | None
+
+    class WorkerData(Common, total=False):
+        """The data any `WorkerError` may carry beside the common."""
+
+        exit: Exit | None
+        output_tail: Sequence[str]
+        reason: str
+
+
+class Outcome(StrEnum):
+    """What is known about the execution of a request that did not succeed."""
+
+    NOT_EXECUTED = "not_executed"
+    """The command's function was certainly never entered: repeating the request is safe."""
+    MAYBE_EXECUTED = "maybe_executed"
+    """The command may have run in part or whole: only an idempotent request may be repeated."""
+    EXECUTED = "executed"
+    """The command ran and this is what came of it."""
+
+
+class TrioPoolError(Exception):
+    """Root of every error this library raises.
+
+    Args:
+        message: One line, enough for a log.
+        outcome: Whether the request behind this error ran; each class has the usual value as its default.
+        worker_id: The worker concerned, if there is one.
+        pid: Its process id.
+        incarnation: Its incarnation number.
+        request_id: The request concerned, as the pool numbers them.
+        session_id: The session concerned.
+        command: The command concerned.
+    """
+
+    default_outcome: ClassVar[Outcome] = Outcome.NOT_EXECUTED
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        outcome: Outcome | str | None = None,
+        worker_id: str | None = None,
+        pid: int | None = None,
+        incarnation: int | None = None,
+        request_id: int | None = None,
+        session_id: str | None = None,
+        command: str | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.outcome = self.default_outcome if outcome is None else Outcome(outcome)
+        self.worker_id = worker_id
+        self.pid = pid
+        self.incarnation = incarnation
+        self.request_id = request_id
+        self.session_id = session_id
+        self.command = command
+
+    def __str__(self) -> str:
+        # Messages quote workers, users and the system, and any of them may have put several lines into it.
+        return " ".join(super().__str__().splitlines())
+
+
+class PoolSaturated(TrioPoolError):
+    """The queue already holds ``max_queue`` requests; this one was refused at once."""
+
+    def __init__(self, message: str = "", *, queued: int = 0, max_queue: int = 0, **common: Unpack[Common]) -> None:
+        super().__init__(message, **common)
+        self.queued = queued
+        self.max_queue = max_queue
+
+
+class PoolClosed(TrioPoolError):
+    """The pool takes no requests any more; ``__cause__`` is the give-up that closed it, if one did."""
+
+
+class SessionMismatch(TrioPoolError):
+    """The worker is checked out by another session; its state is untouched."""
+
+
+class SessionNotFound(TrioPoolError):
+    """No session of that id is tracked, or it was ended while this request waited."""
+
+
+class SessionLimit(TrioPoolError):
+    """``max_sessions`` sessions are tracked already."""
+
+
+class SessionLost(TrioPoolError):
+    """The incarnation that held this session's state is gone; the session must be ended before its id is used anew."""
+
+
+class UnknownCommand(TrioPoolError):
+    """The worker's application has no command of that name; ``known`` lists what it has."""
+
+    def __init__(self, message: str = "", *, known: Sequence[str] = (), **common: Unpack[Common]) -> None:
+        super().__init__(message, **common)
+        self.known = tuple(known)
+
+
+class InvalidArguments(TrioPoolError):
+    """The arguments do not fit the command's parameters; the function was not entered."""
+
+
+class Unserializable(TrioPoolError):
+    """A value is not of the kinds that travel; ``path`` says where it stood, as in ``args.rows[3].when``.
+
+    Raised before a byte is sent (not executed), or by a worker for its own result (executed).
+    """
+
+    def __init__(self, message: str = "", *, path: str = "", type_name: str = "", **common: Unpack[Common]) -> None:
+        super().__init__(message, **common)
+        self.path = path
+        self.type_name = type_name
+
+
+class FrameTooLarge(TrioPoolError):
+    """A message exceeds ``max_frame``; nothing of it was sent or allocated."""
+
+    def __init__(self, message: str = "", *, size: int = 0, max_frame: int = 0, **common: Unpack[Common]) -> None:
+        super().__init__(message, **common)
+        self.size = size
+        self.max_frame = max_frame
+
+
+class ProgramNotFound(TrioPoolError):
+    """No program of that id exists in this session or adapter."""
+
+    def __init__(self, message: str = "", *, program_id: str = "", **common: Unpack[Common]) -> None:
+        super().__init__(message, **common)
+        self.program_id = program_id
+
+
+class WorkerError(TrioPoolError):
+    """A worker process failed; ``exit`` says how it ended, ``output_tail`` what it printed last.
+
+    Args:
+        message: One line.
+        exit: How the process ended, once that is known.
+        output_tail: The last lines the worker printed, oldest first (bounded).
+        reason: One word for the class of failure, such as ``crash`` or ``shutdown``.
+        common: The data every error carries, see `TrioPoolError`.
+    """
+
+    default_outcome = Outcome.MAYBE_EXECUTED
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        exit: Exit | None = None,  # noqa: A002  # the contract's name for it
+        output_tail: Sequence[str] = (),
+        reason: str = "crash",
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(message, **common)
+        self.exit = exit
+        self.output_tail = tuple(output_tail)
+        self.reason = reason
+
+
+class WorkerCrashed(WorkerError):
+    """The worker died while it ran this request, or was stopped by the closing pool (``reason="shutdown"``)."""
+
+
+class ProtocolError(WorkerError):
+    """The worker sent bytes that are not the protocol; it is killed, and only its own requests suffer."""
+
+
+class WorkerInitFailed(WorkerError):
+    """A worker never became ready: not found, died, raised on import, or took longer than ``start_timeout``.
+
+    ``remote_traceback`` is the worker's own, when it lived long enough to send one.
+    """
+
+    default_outcome = Outcome.NOT_EXECUTED
+
+    def __init__(self, message: str = "", *, remote_traceback: str | None = None, **common: Unpack[WorkerData]) -> None:
+        super().__init__(message, **common)
+        self.remote_traceback = remote_traceback
+
+
+class RemoteError(TrioPoolError):
+    """The command raised. ``type_name``, ``message`` and ``remote_traceback`` are the worker's words."""
+
+    default_outcome = Outcome.EXECUTED
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        type_name: str = "Exception",
+        remote_message: str = "",
+        remote_traceback: str = "",
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(message, **common)
+        self.type_name = type_name
+        self.message = remote_message
+        self.remote_traceback = remote_traceback
+
+
+class ChildError(TrioPoolError):
+    """A management call on a supervisor was refused; ``reason`` is OTP's word for why."""
+
+    def __init__(self, message: str = "", *, reason: str = "", child_id: str = "", **common: Unpack[Common]) -> None:
+        super().__init__(message, **common)
+        self.reason = reason
+        self.child_id = child_id
+
+
+class RestartIntensityExceeded(TrioPoolError):
+    """A supervisor gave up: more restarts than ``max_restarts`` within ``within`` seconds.
+
+    ``errors`` holds the last child errors, oldest first; ``child_id`` the child that tipped the scale.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        child_id: str = "",
+        restarts: int = 0,
+        max_restarts: float = 0,
+        within: float = 0.0,
+        errors: Sequence[BaseException] = (),
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(message, **common)
+        self.child_id = child_id
+        self.restarts = restarts
+        self.max_restarts = max_restarts
+        self.within = within
+        self.errors = tuple(errors)
