@@ -1,0 +1,112 @@
+"""The application of the workers that `component/test_bridge_wire.py` starts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+
+from trio_pool.bridge import Bridge, Session
+
+print("a banner at import")  # noqa: T201  # what many libraries do
+os.write(1, b"and one that passes by sys.stdout\n")
+
+bridge = Bridge()
+
+
+@bridge.command
+def meet(path: str) -> str:
+    """Say through a named pipe that the function runs, and wait there for a word from the test."""
+    with open(path, "w", encoding="utf-8") as pipe:
+        pipe.write("here")
+    with open(path, encoding="utf-8") as pipe:
+        return pipe.read()
+
+
+@bridge.command
+def flood(size: int) -> int:
+    """Print much, in all the ways there are."""
+    for stream in (sys.stdout, sys.stderr):
+        stream.write("x" * size + "\n")
+    os.write(1, b"y" * size)
+    os.write(2, b"\x00\x00\x00\x01z" * size)
+    return size
+
+
+@bridge.command
+def say(text: str) -> None:
+    """Print one line."""
+    print(text)  # noqa: T201  # that is the test
+
+
+@bridge.command
+def bad_result() -> object:
+    """Return what does not travel."""
+    return object()
+
+
+@bridge.command
+def large(size: int) -> bytes:
+    """Return so many bytes."""
+    return bytes(size)
+
+
+@bridge.command
+def many(count: int, size: int) -> list[bytes]:
+    """Return so many buffers."""
+    return [bytes([index % 256]) * size for index in range(count)]
+
+
+@bridge.command
+def leave(code: int) -> None:
+    """End the worker."""
+    sys.exit(code)
+
+
+@bridge.command
+def abort() -> None:
+    """Die of a fatal signal."""
+    os.abort()
+
+
+@bridge.command
+def twice() -> int:
+    """Fork and come back in both processes."""
+    child = os.fork()
+    if child:
+        os.waitpid(child, 0)
+    return child
+
+
+@bridge.command
+def leave_child() -> int:
+    """Fork a child that lives on, and come back."""
+    child = os.fork()
+    if child:
+        return child
+    signal.pause()
+    os._exit(0)
+
+
+@bridge.command
+def spawned() -> list[str]:
+    """Return what a program started from here inherits."""
+    code = "import os; print(*(k for k in os.environ if k.endswith('_FD')), *sorted(os.listdir('/proc/self/fd')))"
+    command = [sys.executable, "-I", "-S", "-c", code]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+@bridge.command
+def own_signals() -> list[object]:
+    """Return how this process treats SIGINT, and how willing it is to be the kernel's victim."""
+    with open("/proc/self/oom_score_adj", encoding="ascii") as file:
+        return [signal.getsignal(signal.SIGINT) == signal.SIG_IGN, int(file.read())]
+
+
+@bridge.command
+def remember(session: Session, value: object) -> object:
+    """Return what was said before."""
+    before = session.state.get("value")
+    session.state["value"] = value
+    return before

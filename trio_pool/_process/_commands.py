@@ -1,0 +1,111 @@
+"""Commands on the wire: packing a request, waiting for its reply, and reading an error reply."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+import trio
+
+from .._core._errors import (
+    FrameTooLarge,
+    InvalidArguments,
+    Outcome,
+    ProgramNotFound,
+    RemoteError,
+    TrioPoolError,
+    UnknownCommand,
+    Unserializable,
+)
+from .._core._messages import encode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .._core._messages import Encoded, Message
+
+
+class PendingCommand:
+    """A command whose reply one task waits for."""
+
+    __slots__ = ("done", "message", "wire_id")
+
+    def __init__(self) -> None:
+        self.done = trio.Event()
+        self.message: Message | None = None
+        self.wire_id = 0
+
+    def replied(self, message: Message) -> None:
+        """Take the reply and wake the waiter."""
+        self.message = message
+        self.done.set()
+
+    def lost(self) -> None:
+        """Wake the waiter: no reply will come."""
+        self.done.set()
+
+
+def request(command: str, args: Mapping[str, object] | None, session_id: str | None, max_frame: int) -> Encoded:
+    """Pack a request; see `encode` for what it raises."""
+    fields: dict[str, object] = {"command": command, "args": {} if args is None else args}
+    if session_id is not None:
+        fields["session"] = session_id
+    return encode(fields, max_frame)
+
+
+def reply_error(
+    error: Mapping[str, Any],
+    command: str,
+    *,
+    worker_id: str,
+    pid: int | None,
+    incarnation: int,
+    session_id: str | None = None,
+    request_id: int | None = None,
+) -> TrioPoolError:
+    """Return the exception for a worker's error reply; the other arguments become its data."""
+    text: str = error["message"]
+    message = f"{command}: {text}"
+    common: dict[str, Any] = {
+        "worker_id": worker_id,
+        "pid": pid,
+        "incarnation": incarnation,
+        "command": command,
+        "session_id": session_id,
+        "request_id": request_id,
+    }
+    match error["kind"]:
+        case "unknown_command":
+            known = error.get("known")
+            return UnknownCommand(message, known=cast("list[str]", known) if isinstance(known, list) else (), **common)
+        case "invalid_arguments":
+            return InvalidArguments(message, **common)
+        case "program_not_found":
+            return ProgramNotFound(message, program_id=str(error.get("program_id", "")), **common)
+        case "unserializable":
+            return Unserializable(
+                message,
+                path=str(error.get("path", "result")),
+                type_name=str(error.get("type_name", "")),
+                outcome=Outcome.EXECUTED,
+                **common,
+            )
+        case "frame_too_large":
+            return FrameTooLarge(
+                message,
+                size=_int(error.get("size")),
+                max_frame=_int(error.get("max_frame")),
+                outcome=Outcome.EXECUTED,
+                **common,
+            )
+        case _:
+            return RemoteError(
+                f"{command}: {error['type']}: {text}",
+                type_name=error["type"],
+                remote_message=text,
+                remote_traceback=str(error.get("traceback", "")),
+                **common,
+            )
+
+
+def _int(value: object) -> int:
+    return value if isinstance(value, int) else 0

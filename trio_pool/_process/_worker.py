@@ -1,0 +1,393 @@
+"""A worker as everybody but its owner sees it: what can be asked of one process, and what is known of it.
+
+The process itself belongs to the task in `run_worker`; here nothing spawns, kills or reaps.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Protocol
+
+import attrs
+import trio
+
+from .._core._errors import Outcome, ProtocolError, SessionMismatch, TrioPoolError, WorkerCrashed
+from .._core._exits import Lost
+from .._core._worker_states import WorkerEvent, WorkerStatus, advance
+from ..errors import CommandTimeout
+from ._commands import PendingCommand, reply_error, request
+from ._link import Link
+from ._output import OutputPump
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .._core._config import PoolConfig
+    from .._core._exits import Exit
+    from ._launcher import WorkerHandle
+
+
+class Checkin(StrEnum):
+    """How a checked-out worker comes back."""
+
+    OK = "ok"
+    """All went well; the session stays remembered."""
+    SESSION_CLEANUP = "session_cleanup"
+    """The session has ended: its state in the worker is dropped and the worker is bound to none."""
+    ERROR = "error"
+    """The work failed; counted in the worker's stats."""
+    CLOSE = "close"
+    """The worker is not wanted any more: it is stopped."""
+
+
+class Health(StrEnum):
+    """A worker's answer to a health check."""
+
+    HEALTHY = "healthy"
+    UNHEALTHY = "unhealthy"
+
+
+@attrs.frozen(kw_only=True)
+class Response:
+    """A worker's reply to `PoolWorker.send_command`; ``error`` is set exactly if ``success`` is False."""
+
+    id: int
+    success: bool
+    result: Any = None
+    error: TrioPoolError | None = None
+
+
+@attrs.define(kw_only=True)
+class WorkerStats:
+    """What a worker has done so far."""
+
+    requests: int = 0
+    errors: int = 0
+    sessions_cleaned: int = 0
+    stale_replies: int = 0
+
+
+class WorkerObserver(Protocol):
+    """Who is told about a worker the moment something happens; the methods neither raise nor wait."""
+
+    def spawned(self, worker: PoolWorker) -> None:
+        """The process exists; it is not ready yet."""
+        ...
+
+    def ready(self, worker: PoolWorker) -> None:
+        """It answered hello and may be sent commands."""
+        ...
+
+    def lost(self, worker: PoolWorker) -> None:
+        """Nothing more can be sent to it; what it sent before is still to be read. Comes before `dead`."""
+        ...
+
+    def dead(self, worker: PoolWorker) -> None:
+        """Its process is gone and its last replies are delivered; ``worker.exit`` says how it went."""
+        ...
+
+    def stale(self, worker: PoolWorker, wire_id: int) -> None:
+        """A reply came that nobody waits for."""
+        ...
+
+
+class Nobody:
+    """An observer for whom nothing matters."""
+
+    def spawned(self, worker: PoolWorker) -> None:
+        """Do nothing."""
+
+    def ready(self, worker: PoolWorker) -> None:
+        """Do nothing."""
+
+    def lost(self, worker: PoolWorker) -> None:
+        """Do nothing."""
+
+    def dead(self, worker: PoolWorker) -> None:
+        """Do nothing."""
+
+    def stale(self, worker: PoolWorker, wire_id: int) -> None:
+        """Do nothing."""
+
+
+class _Silence(trio.abc.ReceiveStream):
+    """The output of a worker whose launcher gives none."""
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes:
+        await trio.lowlevel.checkpoint()
+        return b""
+
+    async def aclose(self) -> None:
+        await trio.lowlevel.checkpoint()
+
+
+class PoolWorker:
+    """One worker process. Got from `open_worker`, or leased from a pool by `SessionPool.checkout`."""
+
+    def __init__(
+        self, handle: WorkerHandle, worker_id: str, incarnation: int, config: PoolConfig, observer: WorkerObserver
+    ) -> None:
+        self.worker_id = worker_id
+        """Its name; in a pool, the slot's: ``<pool name>-<slot>``."""
+        self.incarnation = incarnation
+        """Its number: no two workers of a pool share one."""
+        self.pid = handle.ident.pid
+        """Its process id on its machine, for humans and for signals from outside."""
+        self.status = WorkerStatus.STARTING
+        """Where it is in its life; see `WorkerStatus`."""
+        self.session_id: str | None = None
+        """The session it is, or was last, checked out for."""
+        self.last_health_check: float | None = None
+        """When it last answered a health check, on Trio's clock."""
+        self.health_failures = 0
+        """How many health checks in a row it did not answer."""
+        self.stats = WorkerStats()
+        self.exit: Exit | None = None
+        """How its process ended, once it has."""
+        self.dead = trio.Event()
+        """Set once its process is gone."""
+        self.kill_reason: str | None = None
+        """Why it was killed, if it was killed by us."""
+        self.leaving = False
+        """True once it announced that it ends by plan (it was sent SIGTERM, say)."""
+        self.gentle = False
+        """True if it is given time to stop by itself."""
+        self.marks_begun = False
+        """True if it marks each request begun before it runs it; otherwise every request sent counts as begun."""
+        self.startup = 0.0
+        """Seconds from its spawn to ready."""
+        self.handle = handle
+        self.link = Link(
+            handle.transport,
+            config.max_frame,
+            on_end=self._ended,
+            on_stale=self._stale,
+            on_leaving=self._leaving,
+        )
+        self.output = OutputPump(handle.output or _Silence(), worker_id)
+        self._config = config
+        self._observer = observer
+
+    def __repr__(self) -> str:
+        return f"<PoolWorker {self.worker_id} incarnation {self.incarnation} pid {self.pid} {self.status}>"
+
+    @property
+    def in_flight(self) -> int:
+        """How many commands await their reply."""
+        return len(self.link.pending)
+
+    def advance(self, event: WorkerEvent) -> None:
+        """Move `status` along the table of legal transitions."""
+        self.status = advance(self.status, event)
+
+    def begun(self, wire_id: int) -> bool:
+        """Tell whether the worker began this request; if nobody can say, it counts as begun."""
+        if self.handle.begun is None or not self.marks_begun:
+            return True
+        last = self.handle.begun()
+        # A mark beyond anything sent is memory scribbled over: trust none of it.
+        return last >= wire_id or last > self.link.last_id
+
+    # -- checkout ------------------------------------------------------------------------------------------------------
+
+    def checkout(self, session_id: str | None = None) -> None:
+        """Bind the worker to a session, or to none in particular, and mark it busy.
+
+        The session that holds it may check it out again. Other uses of a busy worker leave it untouched.
+
+        Raises:
+            SessionMismatch: It is checked out by another session.
+            IllegalTransition: It is not ready.
+        """
+        if self.status is WorkerStatus.BUSY:
+            if session_id is not None and session_id == self.session_id:
+                return
+            message = f"{self.worker_id} is checked out by session {self.session_id!r}, not {session_id!r}"
+            raise SessionMismatch(message, worker_id=self.worker_id, pid=self.pid, session_id=session_id)
+        self.advance(WorkerEvent.CHECKOUT)
+        if session_id is not None:
+            self.session_id = session_id
+
+    def checkin(self, result: Checkin | str = Checkin.OK) -> None:
+        """Free the worker; see `Checkin` for what each result does.
+
+        Raises:
+            IllegalTransition: It is not checked out.
+            ValueError: ``result`` is none of `Checkin`.
+        """
+        result = Checkin(result)
+        self.advance(WorkerEvent.CHECKIN)
+        if result is Checkin.SESSION_CLEANUP and self.session_id is not None:
+            self.cleanup_session(self.session_id)
+            self.session_id = None
+        elif result is Checkin.ERROR:
+            self.stats.errors += 1
+        elif result is Checkin.CLOSE:
+            self.stop()
+
+    def cleanup_session(self, session_id: str) -> PendingCommand:
+        """Ask the worker to drop a session's state, before anything that is sent to it later."""
+        self.stats.sessions_cleaned += 1
+        call = PendingCommand()
+        call.wire_id = self.link.submit(
+            request("cleanup_session", {"session_id": session_id}, None, self._config.max_frame), call
+        )
+        return call
+
+    # -- commands ------------------------------------------------------------------------------------------------------
+
+    async def send_command(
+        self,
+        command: str,
+        args: Mapping[str, object] | None = None,
+        timeout: float = 5.0,  # the contract's name; the budget of the command, not of this function
+    ) -> Response:
+        """Send a command and return the worker's reply. Any number may be in flight; each gets its own reply.
+
+        While the worker is checked out for a session the command runs in that session. A command's own failure is a
+        ``Response(success=False)``. A timeout or a cancellation leaves the worker running; the late reply is dropped
+        and counted in ``stats.stale_replies``.
+
+        Args:
+            command: Its name.
+            args: Its arguments by name.
+            timeout: Seconds to wait for the reply.
+
+        Raises:
+            CommandTimeout: No reply came in time.
+            WorkerCrashed: The worker died first; ``outcome`` tells whether it had begun the command.
+            ProtocolError: The worker sent bad bytes instead.
+            Unserializable: The arguments cannot be sent; nothing was.
+            FrameTooLarge: The arguments exceed ``max_frame``; nothing was sent.
+        """
+        session_id = self.session_id if self.status is WorkerStatus.BUSY else None
+        encoded = request(command, args, session_id, self._config.max_frame)
+        if self.link.ended.is_set():
+            # Its owner is burying it, within a bound; after that more can be said about its end.
+            await self.dead.wait()
+            raise self.crashed(begun=False, command=command)
+        call = PendingCommand()
+        call.wire_id = wire_id = self.link.submit(encoded, call)
+        self.stats.requests += 1
+        try:
+            with trio.move_on_after(timeout):
+                await call.done.wait()
+            if not call.done.is_set():
+                self.link.drain()
+        finally:
+            self.link.forget(wire_id)
+        if call.message is not None:
+            error = None
+            if not call.message["success"]:
+                error = reply_error(
+                    call.message["error"],
+                    command,
+                    worker_id=self.worker_id,
+                    pid=self.pid,
+                    incarnation=self.incarnation,
+                    session_id=session_id,
+                )
+            self.stats.errors += error is not None
+            return Response(id=wire_id, success=error is None, result=call.message.get("result"), error=error)
+        if call.done.is_set():
+            raise self.crashed(begun=self.begun(wire_id), command=command)
+        message = f"{command} did not answer within {timeout:g} s on {self.worker_id} (pid {self.pid})"
+        raise CommandTimeout(message, timeout=timeout, worker_id=self.worker_id, pid=self.pid, command=command)
+
+    async def health_check(self, timeout: float = 2.0) -> Health:  # how long an answer may take
+        """Ping the worker; an unresponsive or dead one is ``UNHEALTHY``, never an exception. Cancelling it changes
+        nothing.
+        """
+        try:
+            response = await self.send_command("ping", {}, timeout)
+        except TrioPoolError:
+            response = None
+        if response is None or not response.success:
+            self.health_failures += 1
+            return Health.UNHEALTHY
+        self.health_failures = 0
+        self.last_health_check = trio.current_time()
+        return Health.HEALTHY
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    async def terminate(self) -> None:
+        """Stop the worker: a shutdown frame, then SIGTERM, then SIGKILL to its whole group; return once it is reaped.
+
+        Takes two seconds at the most, whatever the worker does. Cancelling the wait does not stop the stopping.
+        """
+        self.stop()
+        await self.dead.wait()
+
+    def stop(self) -> None:
+        """Begin what `terminate` does, without waiting."""
+        if not self.link.ended.is_set():
+            self.gentle = True
+            self.link.submit(request("shutdown", {}, None, self._config.max_frame), PendingCommand())
+            self.link.end("stopped")
+
+    def kill(self, reason: str) -> None:
+        """Have the worker killed at once, for a reason given in a word; one already lost keeps its first reason."""
+        if not self.link.ended.is_set():
+            self.kill_reason = reason
+            self.link.end("killed")
+
+    def crashed(
+        self, *, begun: bool | None, command: str | None = None, request_id: int | None = None
+    ) -> TrioPoolError:
+        """Return the error of this worker's death, or of a request it leaves behind; ``begun`` is None if there is
+        none.
+        """
+        error = self.link.error
+        how = "is gone" if self.exit is None else f"ended with {self.exit}"
+        if self.kill_reason is not None:
+            how += f" (killed: {self.kill_reason})"
+        what = f"{command}: " if command else ""
+        ran = "" if begun is None else "; it had begun" if begun else "; it had not begun"
+        outcome = Outcome.MAYBE_EXECUTED if begun else Outcome.NOT_EXECUTED
+        if error is not None:
+            return ProtocolError(
+                f"{what}worker {self.worker_id} (pid {self.pid}) broke the protocol: {error}{ran}",
+                outcome=outcome, exit=self.exit, output_tail=self.output.tail, reason=error.reason, command=command,
+                worker_id=self.worker_id, pid=self.pid, incarnation=self.incarnation, request_id=request_id,
+            )  # fmt: skip
+        return WorkerCrashed(
+            f"{what}worker {self.worker_id} (pid {self.pid}) {how}{ran}",
+            outcome=outcome, exit=self.exit, output_tail=self.output.tail, reason=self.end_reason, command=command,
+            worker_id=self.worker_id, pid=self.pid, incarnation=self.incarnation, request_id=request_id,
+        )  # fmt: skip
+
+    @property
+    def end_reason(self) -> str:
+        """Why it ended, in a word: what it was killed for, ``leaving``, ``shutdown``, ``protocol``, ``init`` or
+        ``crash``.
+        """
+        if self.kill_reason is not None:
+            return self.kill_reason
+        if self.gentle:
+            return "leaving" if self.leaving else "shutdown"
+        return self.link.reason if self.link.reason in ("protocol", "init") else "crash"
+
+    def buried(self) -> None:
+        """Note that the process is gone and its last replies are delivered; only the owner calls this."""
+        if self.exit is None:
+            self.exit = Lost("its process did not end after SIGKILL")
+        self.advance(WorkerEvent.DIED)
+        self.link.end("exit")
+        self.dead.set()
+        for call in list(self.link.pending.values()):
+            call.lost()
+
+    def _ended(self) -> None:
+        if self.status is not WorkerStatus.DEAD:
+            self.advance(WorkerEvent.STOP)
+        self._observer.lost(self)
+
+    def _stale(self, wire_id: int) -> None:
+        self.stats.stale_replies += 1
+        self._observer.stale(self, wire_id)
+
+    def _leaving(self) -> None:
+        self.leaving = True
+        self.gentle = True
+        self.link.end("leaving")

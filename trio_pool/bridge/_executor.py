@@ -1,0 +1,164 @@
+"""The executor: one request in, one reply out, whatever the command does. No IO."""
+
+from __future__ import annotations
+
+import time
+
+from .._core._errors import FrameTooLarge, ProtocolError, Unserializable
+from .._core._messages import encode, pieces
+from ._replies import Refused, failure, refusal
+from ._session import Session
+from ._standard import standard_commands
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Final, Protocol
+
+    from .._core._messages import Message, Piece
+    from ._arguments import Arguments
+    from ._bridge import Bridge
+    from ._loading import Loader
+    from ._structuring import Structurer
+
+    class Word(Protocol):
+        """The first word of the page shared with the parent, or of a list that nobody reads."""
+
+        def __setitem__(self, index: int, value: int, /) -> None:
+            """Store a request's id."""
+            ...
+
+
+# Room for an error reply without traceback and with the shortest message, however small the frames are.
+_SMALLEST_REPLY: Final = 1024
+
+
+class Executor:
+    """A worker's commands and sessions, and the rule by which a request becomes a reply.
+
+    Args:
+        bridge: The application.
+        loader: Finds functions named by requests.
+        worker_id: This worker's name.
+        max_frame: The largest reply allowed, in bytes.
+        begun: Where to store a request's id, at index 0, before its function is entered.
+    """
+
+    def __init__(self, bridge: Bridge, loader: Loader, *, worker_id: str, max_frame: int, begun: Word) -> None:
+        self.loader = loader
+        self._registry = bridge.registry
+        self.resources = self._registry.resources
+        self.worker_id = worker_id
+        self.sessions: dict[str, Session] = {}
+        self.started = time.monotonic()
+        self.requests = 0
+        self.errors = 0
+        self.stopping = False
+        for resource in self.resources:
+            resource.attach(loader)
+        self._max_frame = max_frame
+        self._begun = begun
+        self._structurer: Structurer | None = None
+        # Every annotation is resolved here, before the worker is ready: what is wrong with one is seen at once, and
+        # what the rich ones need is imported now.
+        self._commands: dict[str, Arguments] = {
+            command.name: command.arguments(self._make_structurer)
+            for command in (*standard_commands(self), *self._registry.commands.values())
+        }
+
+    def names(self) -> list[str]:
+        """Return the names of the commands, hidden ones left out."""
+        return sorted(name for name in self._commands if not name.startswith("__"))
+
+    def start(self) -> None:
+        """Run the application's start hooks."""
+        for hook in self._registry.start_hooks:
+            hook()
+
+    def handle(self, request: Message) -> list[Piece]:
+        """Run one request and return the bytes of its reply.
+
+        Raises:
+            ProtocolError: The request has no id, so nobody could be answered.
+            SystemExit: The command wants the worker to end.
+        """
+        request_id = request.get("id")
+        if type(request_id) is not int or not 0 < request_id < 2**64:
+            raise ProtocolError(f"a request without a usable id: {request_id!r:.100}", reason="garbage")
+        self.requests += 1
+        session_used = False
+        try:
+            name, args, session_id = request.get("command"), request.get("args"), request.get("session")
+            if type(name) is not str or type(args) is not dict:
+                raise Refused("invalid_arguments", "a request needs a command name and a map of arguments")
+            command = self._commands.get(name)
+            if command is None:
+                raise Refused("unknown_command", f"there is no command {name!r:.200}", known=self.names())
+            arguments: dict[str, Any] = args  # pyright: ignore[reportUnknownVariableType]  # narrowed from Any
+            command.bind(arguments)
+            session = None
+            if command.session_name is not None and (session_id is not None or command.session_required):
+                if type(session_id) is not str or not session_id:
+                    raise Refused("invalid_arguments", f"command {name!r} needs a session")
+                session = self.sessions.get(session_id)
+                if session is None:
+                    session = self.sessions[session_id] = Session(session_id)
+                session_used = True
+            # From here on the command counts as begun: should this process die, the request is not simply repeated.
+            self._begun[0] = request_id
+            result = command.call(arguments, session)
+        except SystemExit:
+            raise
+        except Refused as exc:
+            error = refusal(exc.kind, str(exc), **exc.data)
+        except BaseException as exc:  # see below
+            # Whatever a command raises is its answer. KeyboardInterrupt is no exception: SIGINT is ignored here, so it
+            # can only be the command's own. Cancelled cannot occur: nothing here runs under Trio's scheduler.
+            error = failure("remote", exc)
+        else:
+            fields: dict[str, object] = {"success": True, "result": result}
+            if session_used:
+                fields["session_used"] = True
+            try:
+                return pieces(request_id, encode(fields, self._max_frame))
+            except Unserializable as exc:
+                error = refusal("unserializable", str(exc), path=exc.path, type_name=exc.type_name)
+            except FrameTooLarge as exc:
+                error = refusal("frame_too_large", str(exc), size=exc.size, max_frame=exc.max_frame)
+            except Exception as exc:  # MemoryError, or a subclass of dict that raises when it is read
+                error = failure("remote", exc)
+        self.errors += 1
+        return self._failed(request_id, error, session_used=session_used)
+
+    def end_session(self, session_id: str) -> bool:
+        """Drop a session and run the application's hooks for it; False if it is not here."""
+        session = self.sessions.pop(session_id, None)
+        if session is None:
+            return False
+        errors: list[Exception] = []
+        for hook in self._registry.end_hooks:
+            try:
+                hook(session)
+            except Exception as exc:  # the other hooks still run; the first error is the reply
+                errors.append(exc)
+        if errors:
+            raise errors[0]
+        return True
+
+    def _make_structurer(self) -> Structurer:
+        if self._structurer is None:
+            from ._structuring import Structurer  # 100 ms that only rich annotations cost
+
+            self._structurer = Structurer()
+        return self._structurer
+
+    def _failed(self, request_id: int, error: dict[str, object], *, session_used: bool) -> list[Piece]:
+        fields: dict[str, object] = {"success": False, "error": error}
+        if session_used:
+            fields["session_used"] = True
+        try:
+            return pieces(request_id, encode(fields, self._max_frame))
+        except (FrameTooLarge, Unserializable):
+            # Frames smaller than a traceback: the kind and the first words are what the parent needs most.
+            short = {"kind": error["kind"], "type": str(error["type"])[:100], "message": str(error["message"])[:100]}
+            fields["error"] = {**short, "traceback": ""}
+            return pieces(request_id, encode(fields, max(self._max_frame, _SMALLEST_REPLY)))

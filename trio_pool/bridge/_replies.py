@@ -1,0 +1,112 @@
+"""Error replies: how a failure in the worker is put into words that travel.
+
+There is one error channel: every failure is an ``error`` map of a ``success: false`` reply, with a ``kind`` that tells
+the parent which of its errors to raise. Nothing a command raises, not even an exception whose ``__str__`` raises, may
+cost more than this reply.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Final
+
+TRACEBACK_LIMIT: Final = 64 * 1024
+# Long enough for any message meant for people; a program that puts a data set into its exception gets it cut here.
+MESSAGE_LIMIT: Final = 16 * 1024
+_CUT: Final = "\n[… cut …]\n"
+
+_ERROR_NAMES: Final = {
+    "unknown_command": "UnknownCommand",
+    "invalid_arguments": "InvalidArguments",
+    "program_not_found": "ProgramNotFound",
+    "unserializable": "Unserializable",
+    "frame_too_large": "FrameTooLarge",
+}
+
+
+class Refused(Exception):  # it is an answer on its way out, not an error anyone sees
+    """A request that is answered with an error of the protocol's own instead of being run.
+
+    Private on purpose: were commands of applications able to raise it, a command that had already acted could claim
+    that it never ran.
+
+    Args:
+        kind: The ``kind`` of the reply.
+        message: One line.
+        data: Further fields of the error map.
+    """
+
+    def __init__(self, kind: str, message: str, **data: object) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.data = data
+
+
+def refusal(kind: str, message: str, **data: object) -> dict[str, object]:
+    """Return the error map of a failure that is the protocol's own and needs no traceback."""
+    error: dict[str, object] = {
+        "kind": kind,
+        "type": f"trio_pool.errors.{_ERROR_NAMES[kind]}",
+        "message": printable(message, MESSAGE_LIMIT),
+        "traceback": "",
+    }
+    for name, value in data.items():
+        error[name] = printable(value, MESSAGE_LIMIT) if isinstance(value, str) else value
+    return error
+
+
+def failure(kind: str, exc: BaseException) -> dict[str, object]:
+    """Return the error map of an exception that a command or an application raised."""
+    return {
+        "kind": kind,
+        "type": _type_name(type(exc)),
+        "message": printable(_text(exc), MESSAGE_LIMIT),
+        "traceback": printable(_traceback(exc), TRACEBACK_LIMIT),
+    }
+
+
+def printable(text: str, limit: int) -> str:
+    """Return ``text`` without lone surrogates, which msgpack and UTF-8 refuse, in at most ``limit`` bytes."""
+    data = text.encode("utf-8", "backslashreplace")
+    if len(data) > limit:
+        # The head has where it happened, the tail what happened: keep both.
+        half = (limit - len(_CUT.encode())) // 2
+        return data[:half].decode("utf-8", "ignore") + _CUT + data[-half:].decode("utf-8", "ignore")
+    return data.decode()
+
+
+def _type_name(kind: type) -> str:
+    if kind.__module__ == "builtins":
+        return kind.__qualname__
+    return f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _text(exc: BaseException) -> str:
+    try:
+        return str(exc)
+    except BaseException as broken:  # user code: whatever it raises, the reply must still be made
+        return f"<the message cannot be shown: {_type_name(type(broken))}>"
+
+
+def _traceback(exc: BaseException) -> str:
+    try:
+        import traceback  # 5 ms that a worker pays at its first error, not at its start
+
+        entry = _own_frames_skipped(exc.__traceback__)
+        return "".join(traceback.format_exception(type(exc), exc, entry))
+    except BaseException as broken:  # MemoryError while formatting one, or a hostile __str__ or __cause__
+        return f"<the traceback cannot be shown: {_type_name(type(broken))}>"
+
+
+def _own_frames_skipped(entry: TracebackType | None) -> TracebackType | None:
+    """Start the traceback at the first frame that is neither ours nor the import system's."""
+    first = entry
+    folder = __file__.rpartition("/")[0] + "/"
+    while entry is not None:
+        name = entry.tb_frame.f_code.co_filename
+        if not name.startswith((folder, "<frozen importlib")):
+            return entry
+        entry = entry.tb_next
+    return first
