@@ -1,0 +1,105 @@
+"""Child specifications: what is refused, and what counts as a startable."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import Any
+
+import pytest
+import trio
+from _children import Puppet
+
+from trio_pool import ChildSpec, PlannedExit, RestartIntensityExceeded, open_supervisor
+from trio_pool._supervision._spec import is_exit, is_give_up, is_planned
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"id": ""}, "id must be a non-empty str"),
+        ({"id": 3}, "id must be a non-empty str"),
+        ({"start": None}, "start must be an async function"),
+        ({"restart": "often"}, "restart must be one of"),
+        ({"shutdown": -1}, "shutdown must be a number >= 0"),
+        ({"start_timeout": 0}, "start_timeout must be a number > 0"),
+    ],
+)
+def test_a_specification_names_the_field_it_refuses(fields: dict[str, Any], message: str) -> None:
+    """Bad values are ValueErrors before anything starts."""
+    with pytest.raises(ValueError, match=f"^{message}"):
+        ChildSpec(**{"id": "a", "start": Puppet(), **fields})
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"strategy": "all_for_one"}, "strategy must be one of one_for_one, not 'all_for_one'"),
+        ({"max_restarts": -1}, "max_restarts must be"),
+        ({"within": math.inf}, "within must be"),
+    ],
+)
+def test_opening_names_the_option_it_refuses(options: dict[str, Any], message: str) -> None:
+    """The call itself raises, before the ``async with``."""
+    with pytest.raises(ValueError, match=f"^{message}"):
+        open_supervisor(**options)
+
+
+async def silent(task_status: trio.TaskStatus[None]) -> None:
+    """A startable whose ``task_status`` may be passed by position too."""
+
+
+async def positional(task_status: trio.TaskStatus[None], /) -> None:
+    """Not a startable: Trio passes ``task_status`` by keyword."""
+
+
+@pytest.mark.parametrize(
+    ("start", "startable"),
+    [
+        (Puppet(), True),
+        (silent, True),
+        (partial(silent), True),
+        (positional, False),
+        (trio.sleep, False),
+        (print, False),
+    ],
+)
+def test_a_startable_is_known_by_its_signature(start: Any, startable: bool) -> None:
+    """It takes ``task_status`` by keyword."""
+    assert ChildSpec(id="a", start=start).startable is startable
+
+
+def test_a_callable_without_signature_is_no_startable() -> None:
+    """Some builtins have none."""
+    start: Any = dict.fromkeys
+    assert not ChildSpec(id="a", start=start).startable
+
+
+PLANNED, GIVE_UP, ERROR = PlannedExit(), RestartIntensityExceeded(), ValueError()
+
+
+@pytest.mark.parametrize(
+    ("error", "planned", "give_up", "leaves"),
+    [
+        (None, False, False, False),
+        (PLANNED, True, False, False),
+        (GIVE_UP, False, True, False),
+        (ERROR, False, False, False),
+        (KeyboardInterrupt(), False, False, True),
+        (ExceptionGroup("", [PLANNED, ExceptionGroup("", [PLANNED])]), True, False, False),
+        (ExceptionGroup("", [PLANNED, GIVE_UP]), False, False, False),
+        (ExceptionGroup("", [GIVE_UP, GIVE_UP]), False, True, False),
+        (BaseExceptionGroup("", [PLANNED, SystemExit()]), False, False, True),
+        (
+            BaseExceptionGroup("", [ExceptionGroup("", [ERROR]), BaseExceptionGroup("", [SystemExit()])]),
+            False,
+            False,
+            True,
+        ),
+    ],
+)
+def test_a_group_is_what_its_leaves_are(
+    error: BaseException | None, planned: bool, give_up: bool, leaves: bool
+) -> None:
+    """By plan, or by a give-up, only if all are; out of the tree if any is no error."""
+    assert (is_planned(error), is_give_up(error), is_exit(error)) == (planned, give_up, leaves)
