@@ -1,0 +1,92 @@
+"""Settling a worker's death: the request it ran, and the sessions that lived in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from .._core._events import RequestRedispatched, Result, SessionForgotten
+from ._failures import pool_closed, session_ended, session_lost
+
+if TYPE_CHECKING:
+    from .._core._errors import TrioPoolError
+    from .._core._session_table import SessionRecord
+    from .._process._worker import PoolWorker
+    from ._request import Request
+    from ._router import Router
+
+
+def settle(router: Router, worker: PoolWorker) -> None:
+    """Settle what a dead worker leaves behind; its last replies have been delivered.
+
+    A request it had begun fails, for it may have taken effect. One it had not begun goes back to its place in the queue
+    as if nothing had happened, unless the state of its session died. Sessions whose state was used are lost, the others
+    bind anew.
+    """
+    incarnation = worker.incarnation
+    request = router.queue.running(incarnation)
+    begun = request is not None and (request.encoded is None or worker.begun(request.wire_id))
+    if request is not None and request.session is not None and begun:
+        # Nobody can know whether it touched the session's state, so it counts as use.
+        request.session.used = True
+    bound = [session for session in router.sessions if session.incarnation == incarnation]
+    again = request is not None and not begun and _may_go_elsewhere(router, request)
+    router.queue.remove_worker(incarnation, finished=not again)
+    if request is not None and not request.finished and not again:
+        router.finish(request, Result.FAILED, None, _failure(router, request, worker, begun=begun))
+    for session in bound:
+        router.emit(SessionForgotten, session_id=session.session_id, incarnation=incarnation, lost=session.used)
+        if session.used:
+            session.lost = True
+            for ticket in router.queue.close_session(session):
+                router.finish(ticket, Result.FAILED, None, session_lost(ticket))
+    homeless = [session for session in bound if not session.lost]
+    if request is not None and again and request.session is None:
+        _move(router, None, request)
+    # The oldest first: an idle worker is theirs who have waited longest, not whose session was made first.
+    for session in sorted(homeless, key=lambda session: session.head.number if session.head else 0):
+        _move(router, session, request if again else None)
+
+
+def _move(router: Router, session: SessionRecord | None, request: Request | None) -> None:
+    """Set a session free, and send its request, or one without a session, back into the queue."""
+    elsewhere = None if session is None else router.queue.unbind(session)
+    if elsewhere is not None and session is not None:
+        router.assign_waiting(session.head, elsewhere)
+    if request is None or request.session is not session:
+        return
+    router.redispatched += 1
+    router.emit(
+        RequestRedispatched,
+        request_id=request.request_id,
+        session_id=request.session_id,
+        command=request.command,
+        incarnation=request.incarnation,
+    )
+    elsewhere = router.queue.requeue(request)
+    if elsewhere is None:
+        router.deadlines.by(request.due)
+    else:
+        router.assign_waiting(request, elsewhere)
+
+
+def _may_go_elsewhere(router: Router, request: Request) -> bool:
+    session = request.session
+    if request.finished or router.closed is not None:
+        return False
+    return session is None or (not session.used and not _ended(router, session))
+
+
+def _ended(router: Router, session: SessionRecord) -> bool:
+    return router.sessions.get(session.session_id) is not session
+
+
+def _failure(router: Router, request: Request, worker: PoolWorker, *, begun: bool) -> TrioPoolError:
+    if begun:
+        error = worker.crashed(begun=True, command=request.command, request_id=request.request_id)
+        error.session_id = request.session_id
+        return error
+    if router.closed is not None:
+        return pool_closed(router.closed, request)
+    if request.session is not None and _ended(router, request.session):
+        return session_ended(request)
+    return session_lost(request)

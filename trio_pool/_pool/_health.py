@@ -1,0 +1,53 @@
+"""Watching idle workers. A busy one is judged by its request's deadline alone: a heartbeat would prove no progress."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from .._core._events import HealthMissed
+from .._core._worker_states import WorkerEvent, WorkerStatus
+
+if TYPE_CHECKING:
+    from .._process._worker import PoolWorker
+    from ._router import Router
+    from ._slot import Slot
+
+
+async def watch_health(router: Router) -> None:
+    """Ping idle workers every ``health.interval`` seconds, for as long as the pool lives."""
+    while True:
+        await trio.sleep(router.config.health.interval)
+        await ping_idle(router)
+
+
+async def ping_idle(router: Router) -> None:
+    """Ping all idle workers at once and draw the consequences; takes at most ``health.timeout``."""
+    async with trio.open_nursery() as nursery:
+        for slot in list(router.slots.values()):
+            worker = slot.serving
+            if worker is not None and worker.status in (WorkerStatus.READY, WorkerStatus.DEGRADED):
+                nursery.start_soon(_ping, router, slot, worker)
+
+
+async def _ping(router: Router, slot: Slot, worker: PoolWorker) -> None:
+    await worker.health_check(router.config.health.timeout)
+    if slot.serving is not worker or worker.status is WorkerStatus.BUSY:
+        return
+    if not worker.health_failures:
+        if worker.status is WorkerStatus.DEGRADED:
+            worker.advance(WorkerEvent.RECOVERED)
+            router.assign_waiting(router.queue.add_worker(worker.incarnation), worker.incarnation)
+        return
+    router.queue.hold(worker.incarnation)
+    worker.advance(WorkerEvent.MISSED)
+    router.emit(
+        HealthMissed,
+        slot=slot.index,
+        worker_id=slot.worker_id,
+        incarnation=worker.incarnation,
+        misses=worker.health_failures,
+    )
+    if worker.health_failures >= router.config.health.misses:
+        router.kill(slot, worker, "health")

@@ -1,0 +1,344 @@
+"""The pool as its users see it: commands in sessions or without, leases, and what can be asked about it."""
+
+from __future__ import annotations
+
+import math
+from contextlib import asynccontextmanager
+from itertools import count
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from .._core._errors import Unserializable
+from .._core._events import Result
+from .._core._worker_states import WorkerStatus
+from .._process._commands import request as pack
+from ._health import ping_idle
+from ._session import PoolSession
+from ._status import HealthStatus, PoolHealth, PoolMetrics, PoolStatus, WorkerInfo
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Mapping
+    from contextlib import AbstractContextManager
+    from typing import TypeVar, TypeVarTuple
+
+    from .._core._config import PoolConfig
+    from .._core._messages import Encoded
+    from .._core._session_table import SessionInfo
+    from .._process._worker import PoolWorker
+    from ._observers import EventStream, Observers
+    from ._router import Router
+    from ._slot import Slot
+
+    R = TypeVar("R")
+    Ts = TypeVarTuple("Ts")
+
+
+class SessionPool:
+    """Workers in other processes, kept alive, with sessions that stick to them. Made by `open_pool`.
+
+    Every method may be called from any task of the Trio run that opened the pool. Once the pool closes, they raise
+    `PoolClosed`; if it gave up on its workers, that error's ``__cause__`` says so.
+    """
+
+    def __init__(self, name: str, router: Router, slots: tuple[Slot, ...], observers: Observers) -> None:
+        self.name = name
+        self._router = router
+        self._slots = slots
+        self._observers = observers
+        self._names = count(1)
+
+    def __repr__(self) -> str:
+        return f"<SessionPool {self.name!r}, {len(self._slots)} workers>"
+
+    @property
+    def config(self) -> PoolConfig:
+        """What the pool was opened with."""
+        return self._router.config
+
+    # -- commands ------------------------------------------------------------------------------------------------------
+
+    async def execute_in_session(
+        self,
+        session_id: str,
+        command: str,
+        args: Mapping[str, object] | None = None,
+        *,
+        timeout: float | None = None,  # it bounds the command and is sent on, not only this call
+        checkout_timeout: float | None = None,
+    ) -> Any:  # whatever the command returns
+        """Run a command in a session and return what it returned.
+
+        The session is made by its first use and bound to the worker that takes its first request. Its commands run one
+        at a time in the order of these calls, all in that one worker incarnation.
+
+        Cancelling the call frees the caller at once. A request not yet sent is withdrawn; one that runs has
+        ``abandon_grace`` seconds to end before its worker is killed, and its reply reaches nobody.
+
+        Args:
+            session_id: A non-empty str of up to 255 bytes.
+            command: A command of the worker's application.
+            args: Its arguments by name.
+            timeout: Seconds for everything, waiting included; None for the pool's ``timeout``.
+            checkout_timeout: Seconds to wait for the worker; None for the pool's.
+
+        Raises:
+            PoolTimeout: No worker took it in time; it did not run.
+            CommandTimeout: It was sent and did not answer in time.
+            PoolSaturated: ``max_queue`` requests wait already.
+            WorkerCrashed: Its worker died after it had begun. One that had not begun is sent to another worker instead.
+            SessionLost: The worker with the session's state is gone; `end_session` frees the id.
+            SessionNotFound: The session was ended while the request waited.
+            SessionLimit: The session is new and there are ``max_sessions``.
+            RemoteError: The command raised.
+            UnknownCommand, InvalidArguments: The worker refused it; it did not run.
+            Unserializable, FrameTooLarge: The arguments, or the result (then ``outcome`` is executed), cannot be sent.
+            ProtocolError: The worker answered with bad bytes.
+            PoolClosed: The pool is closed or closing.
+        """
+        encoded = pack(command, args, session_id, self.config.max_frame)
+        return await self._execute(session_id, command, encoded, timeout, checkout_timeout)
+
+    async def execute_anonymous(
+        self,
+        command: str,
+        args: Mapping[str, object] | None = None,
+        *,
+        timeout: float | None = None,  # it bounds the command and is sent on, not only this call
+        checkout_timeout: float | None = None,
+    ) -> Any:  # whatever the command returns
+        """Run a command on any worker and return what it returned; otherwise like `execute_in_session`."""
+        encoded = pack(command, args, None, self.config.max_frame)
+        return await self._execute(None, command, encoded, timeout, checkout_timeout)
+
+    async def run_sync(self, fn: Callable[[*Ts], R], *args: *Ts) -> R:
+        """Run an importable function in any worker and return what it returned.
+
+        The caller's cancel scope is the only limit, of waiting and running alike. Arguments and result travel as the
+        values of commands do: a tuple arrives as a list.
+
+        Args:
+            fn: A function, class or static method at module level, found by its module and qualified name.
+            args: Its arguments.
+
+        Raises:
+            Unserializable: ``fn`` cannot be found by name, or an argument cannot be sent. Nothing ran.
+            PoolSaturated, WorkerCrashed, RemoteError, PoolClosed and others: As for `execute_in_session`.
+        """
+        module, name = getattr(fn, "__module__", None), getattr(fn, "__qualname__", None)
+        if not isinstance(module, str) or not isinstance(name, str) or "<" in name:
+            message = f"{fn!r:.200} cannot be imported by name in a worker"
+            raise Unserializable(message, path="fn", type_name=type(fn).__name__)
+        encoded = pack("__call__", {"function": f"{module}:{name}", "args": args}, None, self.config.max_frame)
+        value: R = await self._execute(None, name, encoded, math.inf, math.inf)
+        return value
+
+    # Protected from KeyboardInterrupt between the admission and the `try`, and within the router's bookkeeping.
+    @trio.lowlevel.enable_ki_protection
+    async def _execute(
+        self,
+        session_id: str | None,
+        command: str,
+        encoded: Encoded,
+        timeout: float | None,  # see `execute_in_session`
+        checkout_timeout: float | None,
+    ) -> Any:  # whatever the command returns
+        router = self._router
+        config = router.config
+        request = router.admit(
+            command,
+            encoded,
+            session_id,
+            timeout=config.timeout if timeout is None else timeout,
+            checkout_timeout=config.checkout_timeout if checkout_timeout is None else checkout_timeout,
+            drive=True,
+        )
+        try:
+            if request.incarnation is not None:
+                await router.drive(request)
+            if not request.finished:
+                await request.wait()
+        except BaseException:
+            # Cancelled, or KeyboardInterrupt: the caller leaves; what becomes of the request is the router's business.
+            router.cancel(request)
+            raise
+        return request.result()
+
+    # -- sessions ------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def session(self, session_id: str | None = None) -> AsyncGenerator[PoolSession, None]:
+        """Give a handle bound to a session, and end the session on leaving.
+
+        Args:
+            session_id: Its id, or None for one that is not in use.
+        """
+        self._router.check_open()
+        if session_id is None:
+            names = (f"{self.name}-session-{number}" for number in self._names)
+            session_id = next(name for name in names if self._router.sessions.get(name) is None)
+        self.track_session(session_id)
+        try:
+            yield PoolSession(self, session_id)
+        finally:
+            if self._router.sessions.get(session_id) is not None:
+                self._router.end_session(session_id)
+        await trio.lowlevel.checkpoint()
+
+    def track_session(self, session_id: str) -> None:
+        """Make a session known without running anything in it; one that is known is only touched.
+
+        Raises:
+            ValueError: The id is not a non-empty str of up to 255 bytes.
+            SessionLimit: There are ``max_sessions`` already.
+            PoolClosed: The pool is closed or closing.
+        """
+        self._router.check_open()
+        self._router.track(session_id)
+
+    def get_sessions(self) -> Mapping[str, SessionInfo]:
+        """Return a snapshot of all sessions by id."""
+        return MappingProxyType({record.session_id: record.info() for record in self._router.sessions})
+
+    async def end_session(self, session_id: str) -> None:
+        """End a session: its id is free at once.
+
+        A request of it that runs is left to finish; those that wait fail with `SessionNotFound`. The worker drops the
+        session's state after what runs now and before anything sent later.
+
+        Raises:
+            SessionNotFound: No such session is tracked.
+        """
+        self._router.end_session(session_id)
+        await trio.lowlevel.checkpoint()
+
+    # -- leases --------------------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def checkout(
+        self, session_id: str | None = None, *, checkout_timeout: float | None = None
+    ) -> AsyncGenerator[PoolWorker, None]:
+        """Lease a worker: nobody else uses it until the body is left.
+
+        A command still in flight then has ``abandon_grace`` seconds to end before the worker is killed. If the worker
+        dies during the lease, its commands raise `WorkerCrashed`; leaving is as usual.
+
+        Args:
+            session_id: The session its commands run in; the lease then is of the worker that session is bound to.
+            checkout_timeout: Seconds to wait for it; None for the pool's.
+
+        Raises:
+            PoolTimeout, PoolSaturated, SessionLost, SessionLimit, PoolClosed: As for `execute_in_session`.
+        """
+        router = self._router
+        limit = router.config.checkout_timeout if checkout_timeout is None else checkout_timeout
+        request = router.admit("checkout", None, session_id, timeout=math.inf, checkout_timeout=limit)
+        try:
+            await request.wait()
+            worker: PoolWorker = request.result()
+        except BaseException:
+            router.cancel(request)
+            raise
+        result = Result.FAILED
+        try:
+            yield worker
+            result = Result.OK
+        finally:
+            router.release_lease(request, result)
+
+    # -- questions -----------------------------------------------------------------------------------------------------
+
+    def get_pool_status(self) -> PoolStatus:
+        """Return a snapshot; every gauge in it is derived from state now, and the law of `PoolMetrics` holds."""
+        router = self._router
+        workers = tuple(self._worker_info(slot) for slot in self._slots)
+        running = len(router.requests) - router.queue.waiting
+        results = router.results
+        return PoolStatus(
+            size=len(self._slots),
+            ready=sum(info.status in (WorkerStatus.READY, WorkerStatus.BUSY) for info in workers),
+            busy=router.queue.busy,
+            queued=router.queue.waiting,
+            sessions=len(router.sessions),
+            workers=workers,
+            metrics=PoolMetrics(
+                submitted=router.submitted,
+                queued=router.queue.waiting,
+                running=running,
+                ok=results[Result.OK],
+                failed=results[Result.FAILED],
+                timed_out=results[Result.TIMED_OUT],
+                cancelled=results[Result.CANCELLED],
+                rejected=results[Result.REJECTED],
+                redispatched=router.redispatched,
+                restarts=router.incarnations - len(self._slots),
+                stale_replies=router.stale_replies,
+            ),
+        )
+
+    def _worker_info(self, slot: Slot) -> WorkerInfo:
+        worker = slot.worker
+        if worker is None:
+            status = WorkerStatus.STARTING if self._router.closed is None else WorkerStatus.DEAD
+            return WorkerInfo(
+                worker_id=slot.worker_id, slot=slot.index, incarnation=slot.incarnation, pid=None, status=status
+            )
+        request = self._router.queue.running(worker.incarnation)
+        return WorkerInfo(
+            worker_id=slot.worker_id,
+            slot=slot.index,
+            incarnation=worker.incarnation,
+            pid=worker.pid,
+            status=worker.status,
+            sessions=self._router.queue.sessions(worker.incarnation),
+            request_id=None if request is None else request.request_id,
+            session_id=None if request is None else request.session_id,
+            begun=request is not None and (request.encoded is None or worker.begun(request.wire_id)),
+        )
+
+    async def health_check(self) -> PoolHealth:
+        """Ping every idle worker and return the pool's health.
+
+        Takes as long as the slowest answer, at most ``health.timeout``. A worker that does not answer counts as missed,
+        as if the pool's own watch had asked. Never raises for the workers' sake, also not on a closed pool.
+        """
+        if self._router.closed is None:
+            await ping_idle(self._router)
+        else:
+            await trio.lowlevel.checkpoint()
+        status = self.get_pool_status()
+        if status.ready == status.size and self._router.closed is None:
+            health = HealthStatus.HEALTHY
+        elif status.ready and self._router.closed is None:
+            health = HealthStatus.DEGRADED
+        else:
+            health = HealthStatus.UNHEALTHY
+        details: dict[str, Any] = {
+            "size": status.size,
+            "ready": status.ready,
+            "busy": status.busy,
+            "queued": status.queued,
+            "restarts": status.metrics.restarts,
+            "closed": self._router.closed is not None,
+            "workers": {info.worker_id: str(info.status) for info in status.workers},
+        }
+        return PoolHealth(status=health, details=MappingProxyType(details))
+
+    def events(self, max_buffer: int = 1024) -> AbstractContextManager[EventStream]:
+        """Subscribe to the pool's events: ``with pool.events() as events: async for event in events``.
+
+        The stream has what happens from this call's ``with`` on and ends when the pool has closed. A reader that falls
+        behind by more than ``max_buffer`` misses the newest; ``events.dropped`` counts them.
+        """
+        return self._observers.subscribe(max_buffer)
+
+    # -- the end, for open_pool ----------------------------------------------------------------------------------------
+
+    async def finish(self, grace: float) -> None:
+        """Take nothing more and let what is there end, for up to ``grace`` seconds; `open_pool` calls this."""
+        router = self._router
+        router.close()
+        with trio.move_on_after(grace):
+            await router.wait_idle()
+        router.fail_waiting()

@@ -1,0 +1,127 @@
+"""A request: its place in the queue, its call on the wire, and the task that waits for its one outcome."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import trio
+
+from .._core._dispatch_queue import Phase, Ticket
+
+if TYPE_CHECKING:
+    from .._core._errors import TrioPoolError
+    from .._core._messages import Encoded, Message
+    from .._core._session_table import SessionRecord
+    from ._router import Router
+
+
+class Request(Ticket):
+    """One request, or one lease (``encoded`` is None), from its admission to its outcome.
+
+    Args:
+        router: Who is told the reply.
+        request_id: Its number in the pool.
+        command: Its command, for errors and events.
+        encoded: What goes onto the wire; packed once, sent with a new wire id each time it is dispatched.
+        session: Its session.
+        queue_deadline: When it stops waiting for a worker.
+        deadline: When its whole budget ends.
+    """
+
+    __slots__ = (
+        "_router",
+        "_task",
+        "command",
+        "deadline",
+        "encoded",
+        "error",
+        "finished",
+        "queue_deadline",
+        "request_id",
+        "submitted_at",
+        "value",
+        "wire_id",
+    )
+
+    def __init__(
+        self,
+        router: Router,
+        request_id: int,
+        command: str,
+        encoded: Encoded | None,
+        session: SessionRecord | None,
+        *,
+        submitted_at: float,
+        queue_deadline: float,
+        deadline: float,
+    ) -> None:
+        super().__init__(session)
+        self.request_id = request_id
+        self.command = command
+        self.encoded = encoded
+        self.submitted_at = submitted_at
+        self.queue_deadline = queue_deadline
+        self.deadline = deadline
+        self.wire_id = 0
+        self.finished = False
+        self.value: Any = None
+        self.error: TrioPoolError | None = None
+        self._router = router
+        self._task: trio.lowlevel.Task | None = None
+
+    @property
+    def session_id(self) -> str | None:
+        """The id of its session."""
+        return None if self.session is None else self.session.session_id
+
+    @property
+    def due(self) -> float:
+        """When the timer must look at it. A lease, once granted, is its holder's for as long as that likes."""
+        if self.phase is Phase.WAITING:
+            return min(self.queue_deadline, self.deadline)
+        return self.deadline if self.encoded is not None else float("inf")
+
+    def replied(self, message: Message) -> None:
+        """Take the worker's reply."""
+        self._router.replied(self, message)
+
+    def lost(self) -> None:
+        """Do nothing: the router looks at the request itself when its worker is dead."""
+
+    def finish(self, value: object, error: TrioPoolError | None) -> None:
+        """Set the outcome and wake the waiting task."""
+        self.finished = True
+        self.value = value
+        self.error = error
+        task, self._task = self._task, None
+        if task is not None:
+            trio.lowlevel.reschedule(task)
+
+    async def wait(self) -> None:
+        """Wait for the outcome.
+
+        The cancellation only clears the task that would be woken: a finished task must not be rescheduled. What else
+        follows from it happens in the task's next step, because Trio calls these functions in no particular order.
+        """
+        if self.finished:
+            await trio.lowlevel.checkpoint()
+            return
+
+        def abort(_: object) -> trio.lowlevel.Abort:
+            self._task = None
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        self._task = trio.lowlevel.current_task()
+        await trio.lowlevel.wait_task_rescheduled(abort)
+
+    def result(self) -> Any:  # whatever the command returned
+        """Return the value or raise the error."""
+        error = self.error
+        if error is None:
+            return self.value
+        # Broken up, or the traceback would keep the request and all it refers to alive in a cycle.
+        try:
+            raise error
+        finally:
+            del error
+            self.error = None

@@ -1,0 +1,362 @@
+"""The router: every request's way from its admission over the queue and a worker to its one outcome.
+
+All state changes happen here, in synchronous functions that no checkpoint divides, called from whatever task learns
+something: a caller, a slot's reader, the timer. The decisions themselves are the sans-IO queue's and session table's.
+
+A request ends once, in `finish`. What may still come for it afterwards (the reply to a caller that has left) only frees
+the worker. A worker whose request was abandoned takes nothing new until that has ended, and is killed if it takes too
+long.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import trio
+
+from .._core._dispatch_queue import DispatchQueue, Phase
+from .._core._errors import Outcome, PoolClosed, PoolSaturated, WorkerCrashed
+from .._core._events import RequestDispatched, RequestFinished, Result, SessionBound, StaleReply, WorkerKilled
+from .._core._session_table import SessionTable
+from .._process._commands import reply_error
+from ._deadlines import Deadlines
+from ._deaths import settle
+from ._failures import pool_closed, session_ended, session_lost, waited_too_long
+from ._request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .._core._config import PoolConfig
+    from .._core._errors import TrioPoolError
+    from .._core._events import PoolEvent
+    from .._core._messages import Encoded, Message
+    from .._core._session_table import SessionRecord
+    from .._process._worker import PoolWorker
+    from ._observers import Observers
+    from ._slot import Slot
+
+
+class Router:
+    """The state of one pool: its queue, sessions, serving slots, live requests and counts.
+
+    Args:
+        config: The pool's configuration.
+        size: How many workers it keeps.
+        observers: Who is told of events.
+    """
+
+    def __init__(self, config: PoolConfig, size: int, observers: Observers) -> None:
+        self.config = config
+        self.size = size
+        self.queue: DispatchQueue[Request] = DispatchQueue(config.max_queue)
+        self.sessions = SessionTable(config.sessions.ttl, config.sessions.max_sessions)
+        self.slots: dict[int, Slot] = {}
+        """The slots with a worker that is or was ready, by its incarnation."""
+        self.requests: dict[int, Request] = {}
+        """The requests without an outcome, by id."""
+        self.deadlines = Deadlines(self)
+        self.closed: BaseException | None = None
+        """Why nothing more is admitted."""
+        self._idle = trio.Event()
+        self.submitted = 0
+        self.redispatched = 0
+        self.stale_replies = 0
+        self.results: dict[Result, int] = dict.fromkeys(Result, 0)
+        self.incarnations = 0
+        self._observers = observers
+
+    def emit(self, event: Callable[..., PoolEvent], /, **fields: object) -> None:
+        """Make an event and hand it out, if anybody observes."""
+        if self._observers.watched:
+            self._observers.emit(event(at=trio.current_time(), pool=self._observers.pool, **fields))
+
+    def new_incarnation(self) -> int:
+        """Return the number of the next worker."""
+        self.incarnations += 1
+        return self.incarnations
+
+    # -- admission -----------------------------------------------------------------------------------------------------
+
+    def check_open(self) -> None:
+        """Refuse if the pool takes nothing more.
+
+        Raises:
+            PoolClosed: It is closing or closed.
+        """
+        if self.closed is not None:
+            raise pool_closed(self.closed)
+
+    def admit(
+        self,
+        command: str,
+        encoded: Encoded | None,
+        session_id: str | None,
+        *,
+        timeout: float,
+        checkout_timeout: float,
+        drive: bool = False,
+    ) -> Request:
+        """Take a request in and send it at once if a worker is free; the caller waits for it and, leaving early,
+        cancels it.
+
+        Raises:
+            PoolClosed, PoolSaturated, SessionLost, SessionLimit: It was refused; nothing is left of it.
+        """
+        self.check_open()
+        now = trio.current_time()
+        session = None if session_id is None else self._session(session_id, now)
+        self.submitted += 1
+        request = Request(
+            self,
+            self.submitted,
+            command,
+            encoded,
+            session,
+            submitted_at=now,
+            queue_deadline=now + checkout_timeout,
+            deadline=now + timeout,
+        )
+        if session is not None and session.lost:
+            self._count(request, Result.FAILED)
+            raise session_lost(request)
+        try:
+            incarnation = self.queue.submit(request)
+        except PoolSaturated as exc:
+            self._count(request, Result.REJECTED)
+            exc.request_id, exc.session_id, exc.command = request.request_id, session_id, command
+            raise
+        self.requests[request.request_id] = request
+        self.deadlines.by(min(request.queue_deadline, request.deadline) if incarnation is None else request.due)
+        if incarnation is not None:
+            self._assign(request, incarnation, drive=drive)
+        return request
+
+    def _session(self, session_id: str, now: float) -> SessionRecord:
+        session = self.sessions.use(session_id, now)
+        if session.operations == 0:
+            self.deadlines.by(self.sessions.next_expiry())
+        session.operations += 1
+        return session
+
+    def track(self, session_id: str) -> None:
+        """Make a session known."""
+        self.sessions.use(session_id, trio.current_time())
+        self.deadlines.by(self.sessions.next_expiry())
+
+    async def drive(self, request: Request) -> None:
+        """Have the caller look for the reply itself for a moment, if its worker allows that."""
+        slot = self.slots.get(request.incarnation or 0)
+        if slot is None or slot.worker is None:
+            await trio.lowlevel.checkpoint()
+        else:
+            await slot.worker.link.drive(request)
+
+    # -- a request's way -----------------------------------------------------------------------------------------------
+
+    def _assign(self, request: Request, incarnation: int, *, drive: bool = False) -> None:
+        """Hand a request to the worker the queue has chosen."""
+        slot = self.slots[incarnation]
+        session = request.session
+        if self._observers.watched:
+            self.emit(
+                RequestDispatched,
+                request_id=request.request_id,
+                session_id=request.session_id,
+                command=request.command,
+                slot=slot.index,
+                incarnation=incarnation,
+            )
+            if session is not None and session.operations == 1:
+                self.emit(SessionBound, session_id=session.session_id, incarnation=incarnation)
+        slot.post(request, drive=drive)
+        if request.encoded is None:
+            # A lease: its holder is told, and the worker stays taken until `release_lease`.
+            request.finish(slot.worker, None)
+
+    def replied(self, request: Request, message: Message) -> None:
+        """Take the reply to a request: the outcome, unless it has one, and the worker is free."""
+        slot, worker = self.holder(request)
+        session = request.session
+        if session is not None and message.get("session_used"):
+            session.used = True
+        if not request.finished:
+            if message["success"]:
+                self.finish(request, Result.OK, message["result"], None)
+            else:
+                worker.stats.errors += 1
+                error = reply_error(
+                    message["error"],
+                    request.command,
+                    worker_id=worker.worker_id,
+                    pid=worker.pid,
+                    incarnation=worker.incarnation,
+                    session_id=request.session_id,
+                    request_id=request.request_id,
+                )
+                self.finish(request, Result.FAILED, None, error)
+        self._release(slot, worker)
+
+    def _release(self, slot: Slot, worker: PoolWorker) -> None:
+        """Give a worker whose request has ended to the next; one that is lost is settled when it is dead."""
+        slot.kill_at = math.inf
+        if worker.link.ended.is_set():
+            return
+        worker.checkin()
+        self.assign_waiting(self.queue.release(worker.incarnation), worker.incarnation)
+
+    def assign_waiting(self, request: Request | None, incarnation: int) -> None:
+        """Hand a worker the request the queue found for it, unless its time is up: then the next.
+
+        The timer settles those too, but a reply may be read before the timer's turn comes, and a command that is sent
+        too late would be abandoned at once and cost its worker.
+        """
+        now = trio.current_time()
+        while request is not None and request.deadline <= now:
+            self.finish(request, Result.TIMED_OUT, None, waited_too_long(request, now, self))
+            request = self.queue.release(incarnation)
+        if request is not None:
+            self._assign(request, incarnation)
+
+    def finish(self, request: Request, result: Result, value: object, error: TrioPoolError | None) -> None:
+        """Give a request its one outcome."""
+        self._count(request, result)
+        del self.requests[request.request_id]
+        if not self.requests:
+            self._idle.set()
+        if error is not None and error.request_id is None:
+            error.request_id = request.request_id
+        request.finish(value, error)
+
+    def _count(self, request: Request, result: Result) -> None:
+        self.results[result] += 1
+        if request.session is not None:
+            self.sessions.touch(request.session, trio.current_time())
+        if self._observers.watched:
+            self.emit(
+                RequestFinished,
+                request_id=request.request_id,
+                session_id=request.session_id,
+                command=request.command,
+                incarnation=request.incarnation,
+                result=result,
+            )
+
+    def cancel(self, request: Request) -> None:
+        """Take note that the caller has left: the request is withdrawn, or its worker freed as soon as it may be."""
+        if request.encoded is None and request.phase is Phase.RUNNING:
+            self.release_lease(request, Result.CANCELLED)
+        elif not request.finished:
+            if self.queue.withdraw(request):
+                self.finish(request, Result.CANCELLED, None, None)
+            else:
+                self.finish(request, Result.CANCELLED, None, None)
+                self.deadlines.abandon(self.holder(request)[0], "cancelled")
+
+    def release_lease(self, request: Request, result: Result) -> None:
+        """End a lease. A worker that still works on a command of the lease's has `abandon_grace` to finish it."""
+        if request.request_id in self.requests:
+            self.finish(request, result, request.value, None)
+        if request.phase is not Phase.RUNNING or request.incarnation not in self.slots:
+            return  # the worker died meanwhile, and with it the lease
+        slot, worker = self.holder(request)
+        if request.session is not None:
+            request.session.used = True
+        if worker.link.idle:
+            self._release(slot, worker)
+        else:
+            self.deadlines.abandon(slot, "lease")
+
+    # -- workers -------------------------------------------------------------------------------------------------------
+
+    def holder(self, request: Request) -> tuple[Slot, PoolWorker]:
+        """Return where a running request runs."""
+        slot = self.slots[request.incarnation or 0]
+        if slot.worker is None:
+            raise RuntimeError("a running request without a worker")  # a mistake in this package, not the caller's
+        return slot, slot.worker
+
+    def kill(self, slot: Slot, worker: PoolWorker, reason: str) -> None:
+        """Have a worker killed."""
+        self.emit(
+            WorkerKilled,
+            slot=slot.index,
+            worker_id=slot.worker_id,
+            incarnation=worker.incarnation,
+            pid=worker.pid,
+            reason=reason,
+        )
+        worker.kill(reason)
+
+    def worker_ready(self, slot: Slot) -> None:
+        """Take a new worker into service."""
+        self.slots[slot.incarnation] = slot
+        self.assign_waiting(self.queue.add_worker(slot.incarnation), slot.incarnation)
+
+    def worker_lost(self, worker: PoolWorker) -> None:
+        """Take a worker that ends out of the idle ones."""
+        self.queue.hold(worker.incarnation)
+
+    def worker_dead(self, worker: PoolWorker) -> None:
+        """Settle what a worker leaves behind."""
+        if self.slots.pop(worker.incarnation, None) is not None:
+            settle(self, worker)
+
+    def stale_reply(self, slot: Slot, wire_id: int) -> None:
+        """Count a reply nobody waits for; it may have been what kept a lease's worker from being free."""
+        self.stale_replies += 1
+        self.emit(StaleReply, slot=slot.index, worker_id=slot.worker_id, incarnation=slot.incarnation, wire_id=wire_id)
+        worker = slot.serving
+        if worker is not None and slot.kill_reason == "lease" and slot.kill_at < math.inf and worker.link.idle:
+            self._release(slot, worker)
+
+    # -- sessions ------------------------------------------------------------------------------------------------------
+
+    def end_session(self, session_id: str) -> None:
+        """Forget a session: its waiting requests fail, its state is dropped once what runs of it has ended.
+
+        The worker reads its requests in order, so the clean-up sent now comes before anything sent later, also before a
+        new session of the same id.
+
+        Raises:
+            SessionNotFound: It is not tracked.
+        """
+        session = self.sessions.end(session_id)
+        slot = self.slots.get(session.incarnation or 0)
+        for ticket in self.queue.close_session(session):
+            self.finish(ticket, Result.FAILED, None, session_ended(ticket))
+        worker = None if slot is None else slot.serving
+        if worker is not None:
+            worker.cleanup_session(session_id)
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    def close(self, cause: BaseException | None = None) -> None:
+        """Admit nothing more; a cause given later than the first is ignored."""
+        if self.closed is None:
+            self.closed = cause or PoolClosed("the pool is closed")
+
+    async def wait_idle(self) -> None:
+        """Wait until every request has its outcome."""
+        while self.requests:
+            self._idle = trio.Event()
+            await self._idle.wait()
+
+    def fail_waiting(self) -> None:
+        """Fail every request that no worker has."""
+        for request in list(self.requests.values()):
+            if self.queue.withdraw(request):
+                self.finish(
+                    request,
+                    Result.REJECTED,
+                    None,
+                    pool_closed(self.closed or PoolClosed("the pool is closed"), request),
+                )
+
+    def fail_all(self) -> None:
+        """Fail every request that is left when no worker is left: a backstop, for none should be."""
+        self.fail_waiting()
+        for request in list(self.requests.values()):
+            error = WorkerCrashed("the pool is gone", outcome=Outcome.MAYBE_EXECUTED, reason="shutdown")
+            self.finish(request, Result.FAILED, None, error)

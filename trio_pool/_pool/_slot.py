@@ -1,0 +1,125 @@
+"""A slot: one place for a worker, kept filled by the supervisor.
+
+`Slot.run` is the supervised child: it lives as long as one worker does and ends as the worker ended, so that restart
+policy, backoff and giving up are the supervisor's and nothing here retries. Between the router and the worker lies the
+slot's mailbox, a memory channel with room for what a worker may hold: one request.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import trio
+
+from .._core._events import WorkerExited, WorkerReady, WorkerStarting
+from .._process._running import run_worker
+from .._supervision import PlannedExit
+
+if TYPE_CHECKING:
+    from .._process._running import WorkerSetup
+    from .._process._worker import PoolWorker
+    from ._request import Request
+    from ._router import Router
+
+# Why a worker is killed through no fault of its own as a process: its restart is neither charged nor delayed.
+PLANNED_KILLS: Final = frozenset(("timeout", "cancelled", "lease"))
+# How many requests a worker may hold. More needs the recall of requests behind a slow one, which belongs to the speed
+# work.
+CAPACITY: Final = 1
+
+
+class Slot:
+    """One slot of a pool; also the `WorkerObserver` of the worker in it."""
+
+    def __init__(self, index: int, pool: str, router: Router, setup: WorkerSetup) -> None:
+        self.index = index
+        self.worker_id = f"{pool}-{index}"
+        self.incarnation = 0
+        self.worker: PoolWorker | None = None
+        """The worker, from its spawn until it is reaped."""
+        self.kill_at = math.inf
+        """When the worker is killed unless the request it was abandoned with has ended."""
+        self.kill_reason = ""
+        self._router = router
+        self._setup = setup
+        self._mailbox, self._inbox = trio.open_memory_channel["Request"](CAPACITY)
+
+    @property
+    def serving(self) -> PoolWorker | None:
+        """The worker, if requests can be sent to it."""
+        worker = self.worker
+        return None if worker is None or worker.link.ended.is_set() else worker
+
+    def post(self, request: Request, *, drive: bool = False) -> None:
+        """Hand the worker a request: into the mailbox, and on to the worker as it has room, which now it has.
+
+        Args:
+            request: The request.
+            drive: The caller is going to drive the link itself.
+        """
+        self._mailbox.send_nowait(request)
+        request = self._inbox.receive_nowait()
+        _, worker = self._router.holder(request)
+        worker.checkout(request.session_id)
+        if request.encoded is not None:
+            worker.stats.requests += 1
+            request.wire_id = worker.link.submit(request.encoded, request, drive=drive)
+
+    async def run(self, *, task_status: trio.TaskStatus[PoolWorker] = trio.TASK_STATUS_IGNORED) -> None:
+        """Start a worker and stay until it is gone.
+
+        Raises:
+            PlannedExit: It ended because the pool, or somebody who sent it SIGTERM, wanted it.
+            WorkerCrashed: It died.
+            ProtocolError: It was killed for what it sent.
+            WorkerInitFailed: It never became ready.
+        """
+        router = self._router
+        self.incarnation = router.new_incarnation()
+        router.emit(WorkerStarting, **self._ident())
+        worker = await run_worker(self._setup, self.worker_id, self.incarnation, self, task_status=task_status)
+        error = worker.crashed(begun=None)
+        if planned(worker):
+            raise PlannedExit(str(error))
+        raise error
+
+    def spawned(self, worker: PoolWorker) -> None:
+        """Take note of a worker that is starting."""
+        self.worker = worker
+
+    def ready(self, worker: PoolWorker) -> None:
+        """Give a ready worker to the router."""
+        self.kill_at = math.inf
+        self._router.emit(WorkerReady, **self._ident(), pid=worker.pid, startup=worker.startup)
+        self._router.worker_ready(self)
+
+    def lost(self, worker: PoolWorker) -> None:
+        """Have the router send it nothing more."""
+        self._router.worker_lost(worker)
+
+    def dead(self, worker: PoolWorker) -> None:
+        """Settle what the worker leaves behind."""
+        self.kill_at = math.inf
+        self._router.worker_dead(worker)
+        self._router.emit(
+            WorkerExited,
+            **self._ident(),
+            pid=worker.pid,
+            exit=worker.exit,
+            reason=worker.end_reason,
+            planned=planned(worker),
+        )
+        self.worker = None
+
+    def stale(self, worker: PoolWorker, wire_id: int) -> None:
+        """Count a reply nobody waits for."""
+        self._router.stale_reply(self, wire_id)
+
+    def _ident(self) -> dict[str, object]:
+        return {"slot": self.index, "worker_id": self.worker_id, "incarnation": self.incarnation}
+
+
+def planned(worker: PoolWorker) -> bool:
+    """Tell whether a worker ended by the pool's wish or its own announcement, so that nothing is charged for it."""
+    return worker.gentle or worker.kill_reason in PLANNED_KILLS
