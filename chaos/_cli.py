@@ -1,0 +1,332 @@
+"""The command line: ``python -m chaos`` and ``trio-pool-chaos``.
+
+Exit codes are part of the interface: a run that proved nothing is neither success nor failure, and automation must be
+able to tell all three apart.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import secrets
+import shlex
+import signal
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from ._first_light import SCENARIOS, SHORTEST
+from ._plan import make_plan
+from ._stdlib_job import make_catalogue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ._plan import Plan
+    from ._report import Console
+    from ._run import Finished
+    from ._stdlib_job import Catalogue
+
+EXIT_PASS = 0
+EXIT_FAIL = 1
+EXIT_UNKNOWN = 2
+EXIT_NOT_STARTED = 4
+EXIT_USAGE = 64
+EXIT_BUG = 70
+EXIT_SIGNAL = 128  # plus the signal's number, as shells report it: 130 for Ctrl-C
+
+_EPILOG = """\
+exit codes:
+  0    pass: everything promised was kept, and the faults did hit
+  1    fail: a promise was broken; the report says which and where
+  2    unknown: nothing was broken, but the run did not test enough to pass
+  4    the pool did not start, so nothing was tested
+  64   wrong usage
+  70   a bug in the harness itself
+  130  interrupted (143 by SIGTERM); faults healed, pool closed, what there was is checked and reported
+
+examples:
+  python -m chaos run first-light
+  python -m chaos run first-light --seed 7 --out run-7
+  python -m chaos plan first-light --seed 7
+  python -m chaos bench
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Ends with the exit code for wrong usage that the other commands of this kind use, and a hint."""
+
+    def error(self, message: str) -> NoReturn:
+        self.print_usage(sys.stderr)
+        self.exit(EXIT_USAGE, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code.
+
+    Args:
+        argv: The arguments, without the program; those of the process by default.
+    """
+    arguments = _parser().parse_args(argv)
+    command: Callable[[argparse.Namespace], int] = arguments.command
+    try:
+        return command(arguments)
+    except KeyboardInterrupt:
+        _complain("interrupted before the clock started: nothing was tested, nothing is left running")
+        return EXIT_SIGNAL + signal.SIGINT
+    except BrokenPipeError:
+        # Whoever read the output has gone; there is nobody to tell. Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_BUG
+    except Exception:  # the last line of defence: the code says whose fault it was
+        traceback.print_exc()
+        _complain("this is a bug in the harness, not a finding about the pool")
+        return EXIT_BUG
+
+
+def _parser() -> _Parser:
+    parser = _Parser(
+        prog=_program(),
+        description="Test a trio_pool under faults: a seeded plan, real processes, honest load, a verdict.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action=_Version, help="show the version and exit")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    run = commands.add_parser(
+        "run",
+        help="carry out a scenario and judge the pool",
+        description="Carry out a scenario against a real pool, then print the verdict and what it rests on.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_plan_arguments(run)
+    run.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where results.json, history.jsonl, plan.json, executions.log and pool.log go; must be new or empty"
+        " (default: chaos-runs/SCENARIO/TIME-SEED)",
+    )
+    run.add_argument("--plain", action="store_true", help="no colour, whatever the terminal can do")
+    run.set_defaults(command=_run)
+
+    plan = commands.add_parser(
+        "plan",
+        help="print what a scenario and seed amount to, and touch nothing",
+        description="Print the plan as JSON on standard output: the bytes whose SHA-256 a run shows and stores.",
+    )
+    _add_plan_arguments(plan)
+    plan.set_defaults(command=_plan)
+
+    bench = commands.add_parser(
+        "bench",
+        help="measure a small request and a worker's start against bare yardsticks",
+        description="Measure, in turns in one process, an echo through the pool against a bare Trio socket echo, and"
+        " a worker's start against a bare interpreter's. Only the ratios travel between machines.",
+    )
+    bench.add_argument(
+        "--seconds", type=_seconds(1.0), default=10.0, metavar="S", help="about how long to measure (default: 10)"
+    )
+    bench.set_defaults(command=_bench)
+
+    listing = commands.add_parser("list", help="list the scenarios", description="List the scenarios, one a line.")
+    listing.set_defaults(command=_list)
+    return parser
+
+
+def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scenario", choices=sorted(SCENARIOS), metavar="SCENARIO", help="one of: %(choices)s")
+    parser.add_argument(
+        "--seed", type=_seed, metavar="N", help="source of all chance, a whole number >= 0 (default: drawn)"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=_seconds(SHORTEST),
+        metavar="S",
+        help=f"how long requests arrive, at least {SHORTEST:g} (default: what the scenario says)",
+    )
+
+
+class _Version(argparse.Action):
+    """Looks the version up only when asked: it costs reading the installed metadata."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, help: str | None = None) -> None:  # noqa: A002  # argparse's name
+        super().__init__(option_strings, dest, nargs=0, help=help, default=argparse.SUPPRESS)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_ignored: object) -> None:
+        from ._about import installed
+
+        _console(plain=True).say(f"trio-pool-chaos, trio_pool {installed('trio-pool')}")
+        parser.exit()
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    console = _console(plain=arguments.plain)
+    plan = _planned(arguments)
+    out = _directory(arguments.out, plan)
+    replay = _replay(arguments, plan)
+    console.say(f"scenario   {plan.scenario}, seed {plan.seed}, plan {plan.sha256}")
+    console.say(
+        f"plan       {len(plan.requests)} requests in {plan.sessions} sessions of {plan.users} users"
+        f" over {plan.duration:g} s, on {plan.workers} workers"
+    )
+    for fault in plan.faults:
+        console.say(f"           {fault.name}  {fault.kind:<8} due at {fault.at:6.2f} s")
+    catalogue = _counted(console)
+    finished = _carried_out(plan, catalogue, out, console)
+    if finished is None:
+        return EXIT_NOT_STARTED
+
+    from ._report import report_lines, write_results
+
+    findings = finished.findings
+    write_results(out / "results.json", findings, plan, replay=replay)
+    console.say()
+    verdict = console.verdict(findings.verdict)
+    for line in report_lines(findings, plan, catalogue, verdict=verdict, out=out, replay=replay):
+        console.say(line)
+    if finished.signal is not None:
+        return EXIT_SIGNAL + finished.signal
+    return {"pass": EXIT_PASS, "fail": EXIT_FAIL, "unknown": EXIT_UNKNOWN}[findings.verdict]
+
+
+def _counted(console: Console) -> Catalogue:
+    """Count the library, with a line now and then: it takes several seconds."""
+    begin = told = time.monotonic()
+
+    def progress(files: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= 1.0:
+            told = time.monotonic()
+            console.say(f"set-up     counted {files} files")
+
+    console.say("set-up     counting the standard library here, to compare every reply with")
+    catalogue = make_catalogue(progress=progress)
+    took = time.monotonic() - begin
+    console.say(
+        f"set-up     {catalogue.files} files in {len(catalogue.packages)} packages counted in {took:.1f} s;"
+        " the clock starts now"
+    )
+    return catalogue
+
+
+def _carried_out(plan: Plan, catalogue: Catalogue, out: Path, console: Console) -> Finished | None:
+    # Trio and the pool are imported here: `plan`, `list` and wrong usage answer at once without them.
+    import trio
+
+    from ._run import PoolDidNotStart, run
+
+    try:
+        return trio.run(run, plan, catalogue, out, console.say)
+    except PoolDidNotStart as exc:
+        _complain(f"the pool did not start, so nothing was tested: {exc}")
+        return None
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    sys.stdout.write(_planned(arguments).to_json())
+    return EXIT_PASS
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    import trio
+
+    from ._bench import bench, bench_lines
+
+    console = _console(plain=True)
+    console.say(f"measuring for about {arguments.seconds:g} s, yardstick and candidate in turns")
+    if sys.dont_write_bytecode:
+        console.say(
+            "note: this interpreter writes no bytecode, so unless it is there already, each worker compiles anew"
+        )
+    for line in bench_lines(trio.run(bench, arguments.seconds)):
+        console.say(line)
+    return EXIT_PASS
+
+
+def _list(_arguments: argparse.Namespace) -> int:
+    console = _console(plain=True)
+    for scenario in SCENARIOS.values():
+        console.say(f"{scenario.name}   {scenario.summary}")
+    return EXIT_PASS
+
+
+def _planned(arguments: argparse.Namespace) -> Plan:
+    scenario = SCENARIOS[arguments.scenario]
+    if arguments.seconds is not None:
+        scenario = scenario.scaled(arguments.seconds)
+    # 32 bits: short enough to be read out over the telephone.
+    return make_plan(scenario, secrets.randbits(32) if arguments.seed is None else arguments.seed)
+
+
+def _replay(arguments: argparse.Namespace, plan: Plan) -> str:
+    command = [*_command(), "run", plan.scenario, "--seed", str(plan.seed)]
+    if arguments.seconds is not None:
+        command += ["--seconds", f"{arguments.seconds:g}"]
+    return shlex.join(command)
+
+
+def _directory(out: Path | None, plan: Plan) -> Path:
+    if out is None:
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        out = Path("chaos-runs") / plan.scenario / f"{stamp}-{plan.seed}"
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        occupied = any(out.iterdir())
+    except OSError as exc:
+        _refuse(f"--out: {exc.strerror}: {out}")
+    if occupied:
+        # Two runs in one directory would be read as one.
+        _refuse(f"--out: the directory is not empty: {out}")
+    return out
+
+
+def _seed(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"a seed is a whole number >= 0, not {text!r}")
+    return int(text)
+
+
+def _seconds(least: float) -> Callable[[str], float]:
+    def seconds(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not (math.isfinite(value) and value >= least):
+            raise argparse.ArgumentTypeError(f"must be a number of seconds from {least:g} on, not {text!r}")
+        return value
+
+    return seconds
+
+
+def _command() -> list[str]:
+    """Return how this program was called."""
+    if Path(sys.argv[0]).name == "__main__.py":
+        return [sys.executable, "-m", __package__ or "chaos"]
+    return [sys.argv[0]]
+
+
+def _program() -> str:
+    command = _command()
+    return Path(command[0]).name if len(command) == 1 else f"python -m {command[2]}"
+
+
+def _console(*, plain: bool) -> Console:
+    from ._report import Console
+
+    return Console(plain=plain)
+
+
+def _refuse(message: str) -> NoReturn:
+    _complain(message)
+    raise SystemExit(EXIT_USAGE)
+
+
+def _complain(message: str) -> None:
+    sys.stderr.write(f"{_program()}: {message}\n")

@@ -1,0 +1,219 @@
+"""The monkey: injects faults into a running pool and takes back every one it can.
+
+Faults aim at a worker's incarnation, never at a bare process id: between looking and acting the process may be gone
+and its id somebody else's. Leaving ``async with`` heals everything that still lasts, whatever the reason for leaving.
+"""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING, Protocol, Self
+
+import attrs
+import trio
+
+from trio_pool import WorkerStatus
+
+from ._plan import FaultKind, stream
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from types import TracebackType
+
+    from trio_pool import PoolStatus, WorkerInfo
+
+    from ._launcher import ChaosHandle, ChaosLauncher
+
+    class Observed(Protocol):
+        """The part of a pool the monkey looks at."""
+
+        def get_pool_status(self) -> PoolStatus:
+            """Return the pool's state now."""
+            ...
+
+
+LINK = "port_communication"
+"""The one place latency can be added: the byte pipe between the pool and its workers."""
+
+_HEAL_LIMIT = 5.0
+"""Healing sends signals and sets numbers; five seconds pass only if the machine itself has stopped."""
+
+_SERVING = frozenset({WorkerStatus.READY, WorkerStatus.BUSY, WorkerStatus.DEGRADED})
+
+
+class FaultUnavailable(RuntimeError):
+    """The pool's workers are out of the monkey's reach: the pool was not opened with this `ChaosLauncher`."""
+
+
+class FaultMissed(LookupError):
+    """No worker fits the description, or it was gone before the fault reached it. Nothing was done to anyone."""
+
+
+@attrs.define(kw_only=True, eq=False)
+class Fault:
+    """A fault that was injected.
+
+    Args:
+        kind: What was done.
+        worker: The worker as the pool saw it right after the injection, or None where every worker was hit.
+        at: The injection, in Trio's time.
+        healed: Whether nothing of it lasts; true of a kill from the start.
+        undo: What takes it back; called by `heal`.
+    """
+
+    kind: FaultKind
+    worker: WorkerInfo | None
+    at: float
+    healed: bool = False
+    undo: Callable[[], Awaitable[None]] | None = attrs.field(default=None, repr=False)
+
+    async def heal(self) -> None:
+        """Take the fault back, if it can be and still lasts. If this is cancelled, call it again."""
+        if self.healed or self.undo is None:
+            await trio.lowlevel.checkpoint()
+        else:
+            await self.undo()
+            self.healed = True
+
+
+class ChaosMonkey:
+    """Injects faults, each method returning the `Fault`.
+
+    Every choice of a worker comes from the seed and the number of choices before it.
+
+    Args:
+        pool: The pool to hurt.
+        launcher: The launcher that pool was opened with; without it every fault is `FaultUnavailable`.
+        seed: The source of chance.
+    """
+
+    def __init__(self, pool: Observed, launcher: ChaosLauncher | None = None, *, seed: int = 0) -> None:
+        self._pool = pool
+        self._launcher = launcher
+        self._seed = seed
+        self._choices = 0
+        self._faults: list[Fault] = []
+
+    async def __aenter__(self) -> Self:
+        await trio.lowlevel.checkpoint()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        # Shielded, because a run that is cancelled must not leave a worker stopped; bounded, because healing is all
+        # that stands between a cancelled caller and its return.
+        with trio.move_on_after(_HEAL_LIMIT, shield=True):
+            await self.heal_all()
+
+    async def heal_all(self) -> None:
+        """Take back every fault that still lasts, the latest first."""
+        await trio.lowlevel.checkpoint()
+        while self._faults:
+            await self._faults[-1].heal()
+            self._faults.pop()
+
+    async def kill_random_worker(self, *, busy: bool = False) -> Fault:
+        """SIGKILL one of the serving workers, or one of those that run a request.
+
+        Raises:
+            FaultMissed: There is none.
+        """
+        candidates = [
+            worker for worker in self._serving() if not busy or (worker.status is WorkerStatus.BUSY and worker.begun)
+        ]
+        if not candidates:
+            raise FaultMissed("no worker is running a request" if busy else "no worker is serving")
+        self._choices += 1
+        return await self.kill(stream(self._seed, "target", self._choices).choice(candidates))
+
+    async def kill(self, worker: WorkerInfo | str) -> Fault:
+        """SIGKILL a worker's process.
+
+        Args:
+            worker: The worker as `get_pool_status` showed it, which means that incarnation, or a worker id, which means
+                whichever incarnation serves under it now.
+
+        Raises:
+            FaultMissed: It is gone already.
+        """
+        info, handle = self._reach(worker)
+        await handle.signal(signal.SIGKILL)
+        return Fault(kind=FaultKind.KILL, worker=self._look(info), at=trio.current_time(), healed=True)
+
+    async def freeze(self, worker: WorkerInfo | str) -> Fault:
+        """SIGSTOP a worker's process; healed by SIGCONT. Arguments and errors as `kill`."""
+        info, handle = self._reach(worker)
+
+        async def thaw() -> None:
+            # A worker the pool has killed meanwhile stays dead: its handle ignores the signal.
+            await handle.signal(signal.SIGCONT)
+
+        fault = Fault(kind=FaultKind.FREEZE, worker=info, at=trio.current_time(), undo=thaw)
+        # Registered first: cancelled in between, a SIGCONT too many does nothing, a SIGSTOP too many lasts.
+        self._faults.append(fault)
+        await handle.signal(signal.SIGSTOP)
+        fault.worker, fault.at = self._look(info), trio.current_time()
+        return fault
+
+    async def add_latency(self, where: str, seconds: float, *, worker: WorkerInfo | str | None = None) -> Fault:
+        """Hold every byte between pool and worker back for so long, in both directions.
+
+        Args:
+            where: ``"port_communication"``.
+            seconds: How long; a request and its reply together take twice that.
+            worker: Whose link, as in `kill`; None means every worker's, those started later included.
+
+        Raises:
+            FaultMissed: The worker is gone already.
+            ValueError: There is no such place, or the time is negative.
+        """
+        if where != LINK:
+            raise ValueError(f"where: latency can be added to {LINK!r}, not to {where!r}")
+        if not seconds >= 0:
+            raise ValueError(f"seconds: must not be negative, is {seconds}")
+        launcher = self._require()
+        info = None if worker is None else self._reach(worker)[0]
+        await trio.lowlevel.checkpoint()
+        delay = launcher.delay(seconds, None if info is None else info.incarnation)
+
+        async def heal() -> None:
+            launcher.undelay(delay)
+            await trio.lowlevel.checkpoint()
+
+        at = trio.current_time()
+        shown = None if info is None else self._look(info)
+        fault = Fault(kind=FaultKind.LATENCY, worker=shown, at=at, undo=heal)
+        self._faults.append(fault)
+        return fault
+
+    def _require(self) -> ChaosLauncher:
+        if self._launcher is None:
+            raise FaultUnavailable("open the pool with launcher=ChaosLauncher(...) and give it to the monkey too")
+        return self._launcher
+
+    def _serving(self) -> list[WorkerInfo]:
+        launcher = self._require()
+        workers = self._pool.get_pool_status().workers
+        return [
+            worker for worker in workers if worker.status in _SERVING and launcher.find(worker.incarnation) is not None
+        ]
+
+    def _reach(self, worker: WorkerInfo | str) -> tuple[WorkerInfo, ChaosHandle]:
+        launcher = self._require()
+        if isinstance(worker, str):
+            found = [info for info in self._pool.get_pool_status().workers if info.worker_id == worker]
+            if not found:
+                raise FaultMissed(f"there is no worker {worker!r}")
+            worker = found[0]
+        handle = launcher.find(worker.incarnation)
+        if handle is None:
+            raise FaultMissed(f"incarnation {worker.incarnation} of {worker.worker_id} is gone")
+        return worker, handle
+
+    def _look(self, before: WorkerInfo) -> WorkerInfo:
+        """Return the same incarnation as it is now: sending a signal is a checkpoint, so it may have moved on."""
+        for worker in self._pool.get_pool_status().workers:
+            if worker.incarnation == before.incarnation:
+                return worker
+        return before

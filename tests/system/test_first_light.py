@@ -1,0 +1,193 @@
+"""The demo as its users run it: through the command line, with real workers, to the verdict."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from chaos._history import read_history
+
+pytestmark = pytest.mark.slow
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LIMIT = 90.0
+"""Seconds a command may take: the longest here runs for about 25 on an idle machine."""
+
+
+def command(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "chaos", *arguments]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment, with this tree's packages first."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]), **more}
+
+
+def call(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=True, timeout=LIMIT, cwd=cwd, env=environment()
+    )
+
+
+def survivors(marker: str) -> list[str]:
+    """Processes that carry the marker in their environment and are not merely waiting to be collected."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                marked = marker.encode() in (entry / "environ").read_bytes()
+                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+            except OSError:
+                continue
+            if marked and state not in ("Z", "X"):
+                found.append(entry.name)
+    return found
+
+
+def test_the_same_seed_prints_the_same_plan(tmp_path: Path) -> None:
+    """Two runs of `plan` print the same bytes for one seed, and others for another."""
+    one, two, other = (call("plan", "first-light", "--seed", seed, cwd=tmp_path) for seed in ("7", "7", "8"))
+    assert one.returncode == two.returncode == other.returncode == 0
+    assert one.stdout == two.stdout != other.stdout
+    assert json.loads(one.stdout)["seed"] == 7
+
+
+def test_a_short_run_passes_and_says_so(tmp_path: Path) -> None:
+    """Every promise is kept under kills, a freeze and latency, and report, files and exit code agree about it."""
+    out = tmp_path / "out"
+    done = call("run", "first-light", "--seed", "3", "--seconds", "12", "--out", str(out), cwd=tmp_path)
+    report = done.stdout.partition("\n\n")[2].splitlines()
+    results = json.loads((out / "results.json").read_text())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert report[0].startswith("verdict    PASS")
+    assert done.stderr == ""
+    assert results["verdict"] == "pass"
+    assert results["violations"] == []
+    assert set(results["breaches"].values()) == {0}
+    assert results["sessions"]["untouched_ok"] == results["sessions"]["untouched_requests"] > 0
+    kinds = [fault["kind"] for fault in results["faults"] if fault["hit"]]
+    assert kinds.count("kill") >= 3
+    assert {"freeze", "latency"} <= set(kinds)
+    assert report[-1] == f"replay     {results['replay']}"
+    plan = (out / "plan.json").read_bytes()
+    assert hashlib.sha256(plan).hexdigest() == results["plan_sha256"]
+    again = call("plan", "first-light", "--seed", "3", "--seconds", "12", cwd=tmp_path)
+    assert again.stdout.encode() == plan
+    records = read_history(out / "history.jsonl")
+    assert [entry["t"] for entry in records] == sorted(entry["t"] for entry in records)
+    assert records[-1]["type"] == "end"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupted_run_reports_and_leaves_no_process(tmp_path: Path, number: signal.Signals, code: int) -> None:
+    """Ctrl-C while a worker is frozen: it is healed, the pool closes, what there was is judged, nothing is left."""
+    out = tmp_path / "out"
+    marker = f"CHAOS_TEST_MARKER={tmp_path.name}-{number}"
+    name, _, value = marker.partition("=")
+    running = subprocess.Popen(
+        command("run", "first-light", "--seed", "3", "--seconds", "12", "--out", str(out)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        cwd=tmp_path,
+        env=environment(**{name: value}),
+        start_new_session=True,
+    )
+    assert running.stdout is not None
+    printed = ""
+    with running:
+        for line in running.stdout:
+            printed += line
+            if "SIGSTOP to" in line:
+                running.send_signal(number)
+                break
+        printed += running.stdout.read()
+    assert running.returncode == code, printed
+    assert survivors(marker) == []
+    assert "verdict    UNKNOWN" in printed
+    assert "not proved: the run was interrupted" in printed
+    results = json.loads((out / "results.json").read_text())
+    assert results["interrupted"]
+    assert results["violations"] == []
+    assert [entry["fault"] for entry in read_history(out / "history.jsonl") if entry["type"] == "heal"] == ["f1"]
+
+
+def test_an_interrupt_during_set_up_ends_it(tmp_path: Path) -> None:
+    """Before the clock starts there is nothing to heal and nothing to report, and the exit code says interrupted."""
+    running = subprocess.Popen(
+        command("run", "first-light", "--seed", "3"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=environment(),
+        start_new_session=True,
+    )
+    assert running.stdout is not None
+    with running:
+        for line in running.stdout:
+            if "counted" in line:
+                running.send_signal(signal.SIGINT)
+                break
+        _, complaint = running.communicate(timeout=LIMIT)
+    assert running.returncode == 130
+    assert complaint.splitlines() == [complaint.strip()]
+    assert "nothing was tested" in complaint
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        ([], "required: COMMAND"),
+        (["fly"], "invalid choice: 'fly'"),
+        (["run"], "required: SCENARIO"),
+        (["run", "second-light"], "invalid choice: 'second-light'"),
+        (["run", "first-light", "--seed", "x"], "--seed: a seed is a whole number >= 0, not 'x'"),
+        (["run", "first-light", "--seed", "-1"], "--seed: a seed is a whole number >= 0, not '-1'"),
+        (["plan", "first-light", "--seconds", "1"], "--seconds: must be a number of seconds from 8 on, not '1'"),
+        (["bench", "--seconds", "nan"], "--seconds: must be a number of seconds from 1 on, not 'nan'"),
+        (["run", "first-light", "--out", "file"], "--out: File exists: file"),
+        (["run", "first-light", "--out", "full"], "--out: the directory is not empty: full"),
+    ],
+)
+def test_wrong_usage_is_told_in_a_line_with_a_code_of_its_own(
+    tmp_path: Path, arguments: list[str], complaint: str
+) -> None:
+    """Every mistake on the command line ends with 64, says what was wrong, and starts nothing."""
+    (tmp_path / "file").touch()
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "results.json").touch()
+    done = call(*arguments, cwd=tmp_path)
+    assert done.returncode == 64
+    assert complaint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_help_version_and_list_answer(tmp_path: Path) -> None:
+    """The commands that start nothing say what there is, with success."""
+    for arguments, expected in (
+        (["--help"], "exit codes:"),
+        (["run", "--help"], "--out DIR"),
+        (["--version"], "trio_pool"),
+        (["list"], "first-light"),
+    ):
+        done = call(*arguments, cwd=tmp_path)
+        assert done.returncode == 0
+        assert expected in done.stdout
+
+
+def test_the_bench_prints_both_ratios(tmp_path: Path) -> None:
+    """A request is compared with a bare echo, a worker's start with a bare interpreter's."""
+    done = call("bench", "--seconds", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    ratios = [line for line in done.stdout.splitlines() if line.startswith("ratio")]
+    assert len(ratios) == 2
+    assert "pool echo" in ratios[0]
+    assert "worker ready" in ratios[1]
