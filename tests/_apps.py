@@ -148,3 +148,11 @@ def occupy(path: str, how: str) -> None:
         os.kill(os.getpid(), signal.SIGSTOP)
     else:
         time.sleep(100)
+
+
+@bridge.command
+def leave_a_child(path: str) -> int:
+    """Start a process that leaves the group and keeps this one's output open; return this process's id."""
+    child = subprocess.Popen(["sleep", "100"], start_new_session=True)
+    note(path, str(child.pid))
+    return os.getpid()

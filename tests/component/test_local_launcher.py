@@ -206,7 +206,7 @@ async def test_a_worker_reaped_by_somebody_else_is_lost_and_its_number_is_left_a
     """An application that waits for any child takes the exit away; from then on the number may be anybody's."""
     async with opened(LocalLauncher(), spec("true")) as handle:
         assert handle.ident.pid is not None
-        os.waitpid(handle.ident.pid, 0)  # noqa: ASYNC222  # `true` is over in a moment
+        os.waitpid(handle.ident.pid, 0)  # noqa: ASYNC200, ASYNC222  # `true` is over in a moment
         monkeypatch.setattr(os, "killpg", lambda *_: pytest.fail("a number we do not hold was signalled"))
         assert isinstance(await handle.wait(), Lost)
         await handle.kill()

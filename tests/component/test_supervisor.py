@@ -143,25 +143,31 @@ async def test_started_twice_is_an_error_of_the_child(autojump_clock: MockClock)
 
 
 async def test_started_of_an_incarnation_that_is_gone_is_ignored(autojump_clock: MockClock) -> None:
-    """A task status that outlived its incarnation cannot start the next one."""
+    """A task status that outlived its incarnation cannot start the next one, nor a child that has ended."""
     statuses: list[trio.TaskStatus[str]] = []
+    recorder = Recorder()
 
     async def keeps(*, task_status: trio.TaskStatus[str]) -> None:  # noqa: ASYNC128  # another calls it
         statuses.append(task_status)
-        if len(statuses) == 1:
+        if len(statuses) in (1, 3):
+            raise Crash
+        if len(statuses) == 2:
+            task_status.started("first")
             raise Crash
         await trio.sleep_forever()
 
-    async with open_supervisor() as supervisor:
+    async with open_supervisor(on_event=recorder) as supervisor:
         with pytest.raises(Crash):
             await supervisor.start_child(ChildSpec(id="a", start=keeps))
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(supervisor.start_child, ChildSpec(id="a", start=keeps))
-            await settle()
-            statuses[0].started("old")
-            assert supervisor.which_children()[0].status is ChildStatus.STARTING
-            statuses[1].started("new")
-        assert supervisor.which_children()[0].value == "new"
+        statuses[0].started("too late")
+        assert recorder.events == []
+        child = await supervisor.start_child(ChildSpec(id="a", start=keeps))
+        await settle()
+        assert (len(statuses), child.status) == (4, ChildStatus.RESTARTING)
+        statuses[2].started("old")
+        assert (child.value, child.status) == ("first", ChildStatus.RESTARTING)
+        statuses[3].started("new")
+        assert (child.value, child.status) == ("new", ChildStatus.RUNNING)
 
 
 # ----------------------------------------------------------------------------------------------------------- restarting
@@ -374,6 +380,25 @@ async def test_a_planned_exit_is_neither_charged_nor_delayed(autojump_clock: Moc
         await settle()
     assert puppet.started == [0.0] * 21
     assert all(event.planned for event in recorder.of(ChildExited))
+
+
+async def test_a_stable_run_that_ended_by_plan_resets_the_backoff(autojump_clock: MockClock) -> None:
+    """Stability is earned by running, whatever the end was."""
+    puppet = Puppet([0.0, 0.0, 0.0], stopping=0.0)
+    recorder = Recorder()
+
+    async def stable_once(*, task_status: trio.TaskStatus[int]) -> None:
+        if len(puppet.attempts) == 2:
+            puppet.attempts.append(trio.current_time())
+            task_status.started(0)
+            await trio.sleep(20)
+            raise PlannedExit
+        await puppet(task_status=task_status)
+
+    async with open_supervisor(max_restarts=10, backoff=BACKOFF, on_event=recorder) as supervisor:
+        await supervisor.start_child(ChildSpec(id="a", start=stable_once))
+        await trio.sleep(60)
+    assert [event.delay for event in recorder.of(RestartScheduled)] == [0.0, 1.0, 0.0, 0.0]
 
 
 async def test_a_planned_exit_in_company_of_an_error_is_a_crash(autojump_clock: MockClock) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import signal
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, Self
 
 import pytest
 import trio
@@ -15,6 +18,7 @@ from trio_pool._core._restart import Backoff
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from types import FrameType
 
     from trio.testing import MockClock
 
@@ -55,15 +59,55 @@ async def test_an_interrupt_in_a_child_stops_the_tree_and_leaves_it(interrupt: B
 async def test_an_interrupt_in_a_first_start_leaves_by_its_starter_and_the_tree(interrupt: BaseException) -> None:
     """A starter that swallows it does not keep the tree alive."""
     other = Puppet()
+    inner: list[BaseException] = []
     with leaving(type(interrupt)) as caught:
         async with open_supervisor() as supervisor:
             await supervisor.start_child(ChildSpec(id="other", start=other))
-            with pytest.raises(type(interrupt)) as inner:
+            with pytest.raises(type(interrupt)) as swallowed:
                 await supervisor.start_child(ChildSpec(id="a", start=Puppet(start_errors=[interrupt])))
-            assert inner.value is interrupt
+            inner.append(swallowed.value)
             await supervisor.wait()
     assert caught.value is interrupt
+    assert inner == [interrupt]
     assert other.running == 0
+
+
+async def test_an_interrupt_that_takes_both_ways_is_not_its_own_cause() -> None:
+    """It leaves by the starter, which is the body, and by the tree, and stays as it was raised."""
+    interrupt = KeyboardInterrupt()
+    with leaving(KeyboardInterrupt) as caught:
+        async with open_supervisor() as supervisor:
+            await supervisor.start_child(ChildSpec(id="a", start=Puppet(start_errors=[interrupt])))
+    assert caught.value is interrupt
+    assert interrupt.__cause__ is None
+
+
+async def test_crashes_before_an_interrupt_are_not_its_cause() -> None:
+    """Only a give-up is caused by crashes."""
+    with leaving(KeyboardInterrupt) as caught:
+        async with open_supervisor() as supervisor:
+            await supervisor.start_child(ChildSpec(id="a", start=Puppet([Crash(), KeyboardInterrupt()])))
+            await supervisor.wait()
+    assert caught.value.__cause__ is None
+
+
+async def test_the_first_of_several_interrupts_leaves() -> None:
+    """What others raise while they are stopped because of it does not replace it."""
+    first = KeyboardInterrupt()
+
+    async def exits() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise SystemExit(5)
+
+    with leaving(KeyboardInterrupt) as caught:
+        async with open_supervisor() as supervisor:
+            await supervisor.start_child(ChildSpec(id="other", start=exits))
+            await settle()
+            await supervisor.start_child(ChildSpec(id="a", start=Puppet([first])))
+            await supervisor.wait()
+    assert caught.value is first
 
 
 async def test_an_interrupt_while_stopping_is_not_lost(autojump_clock: MockClock) -> None:
@@ -98,24 +142,41 @@ async def test_the_bodys_error_is_the_cause_of_an_interrupt() -> None:
     assert caught.value.__cause__ is mine
 
 
-@pytest.mark.parametrize("kind", ["ChildStarted", "ChildExited", "RestartScheduled", "GaveUp", "ChildStopped"])
-async def test_an_interrupt_in_the_observer_stops_the_tree(kind: str) -> None:
-    """Wherever it strikes: the state change it interrupts is completed, and no child survives it."""
-    puppet, other = Puppet([Crash(), Crash()]), Puppet()
+@pytest.mark.parametrize(
+    ("kind", "which", "lives", "max_restarts"),
+    [
+        ("ChildStarted", 1, [], 9),
+        ("ChildStarted", 2, [Crash()], 9),
+        ("ChildExited", 1, [Crash()], 9),
+        ("ChildExited", 1, [Crash()], 0),
+        ("RestartScheduled", 1, [Crash()], 9),
+        ("RestartScheduled", 2, [Crash(), Crash()], 9),
+        ("GaveUp", 1, [Crash()], 0),
+        ("ChildStopped", 1, [], 9),
+        ("ChildOverdue", 1, [], 9),
+    ],
+)
+async def test_an_interrupt_in_the_observer_stops_the_tree(
+    autojump_clock: MockClock, kind: str, which: int, lives: list[BaseException], max_restarts: int
+) -> None:
+    """Wherever it strikes it leaves bare, no child survives it, and no restart is waited for."""
+    puppet, other = Puppet(lives), Puppet(stopping=10.0)
+    seen: list[str] = []
 
     def observer(event: SupervisorEvent) -> None:
-        if type(event).__name__ == kind:
-            raise KeyboardInterrupt
+        if event.child_id == "a" or kind == "ChildOverdue":
+            seen.append(type(event).__name__)
+            if seen.count(kind) == which:
+                raise KeyboardInterrupt
 
-    backoff = Backoff(initial=1e6, maximum=1e6, jitter="none")
+    backoff = Backoff(initial=1000.0, maximum=1000.0, jitter="none")
     with leaving(KeyboardInterrupt):
-        async with open_supervisor(
-            max_restarts=int(kind != "GaveUp"), backoff=backoff, on_event=observer
-        ) as supervisor:
-            await supervisor.start_child(ChildSpec(id="other", start=other))
+        async with open_supervisor(max_restarts=max_restarts, backoff=backoff, on_event=observer) as supervisor:
+            await supervisor.start_child(ChildSpec(id="other", start=other, shutdown=5.0))
             await supervisor.start_child(ChildSpec(id="a", start=puppet))
-            await settle()
+            await trio.sleep(1)
     assert (puppet.running, other.running) == (0, 0)
+    assert trio.current_time() <= 11.0
 
 
 async def test_a_cancelled_of_elsewhere_is_not_swallowed() -> None:
@@ -201,13 +262,77 @@ def test_ctrl_c_while_a_child_starts() -> None:
     assert left == [((), 0)]
 
 
-async def test_a_log_handler_that_raises_hangs_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_log_handler_that_raises_hangs_nobody(
+    autojump_clock: MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A defect in the middle of a decision ends the tree with its own error, bare; nobody waits for ever."""
-    monkeypatch.setattr("trio_pool._supervision._tree.logger.log", lambda *_args, **_kwargs: 1 / 0)
+
+    def log(level: int, message: str, *_args: object, **_kwargs: object) -> None:
+        if level == logging.WARNING:
+            raise ZeroDivisionError(message)
+
+    monkeypatch.setattr("trio_pool._supervision._tree.logger.log", log)
     other = Puppet()
     with leaving(ZeroDivisionError):
         async with open_supervisor() as supervisor:
             await supervisor.start_child(ChildSpec(id="other", start=other))
             await supervisor.start_child(ChildSpec(id="a", start=Puppet([Crash()])))
             await supervisor.wait()
-    assert other.running == 0
+    assert (trio.current_time(), other.running) == (0.0, 0)
+
+
+# ----------------------------------------------------------------------------------------------- interrupts at any line
+
+
+class InterruptAt:
+    """A trace function that sends this process a SIGINT at the n-th line the supervisor's code executes."""
+
+    def __init__(self, line: int) -> None:
+        self.left = line
+        self.where = "nowhere"
+
+    def __call__(self, frame: FrameType, event: str, _arg: object) -> Self | None:
+        """Count the lines of the supervisor's modules and of nothing else."""
+        if "_supervision" not in frame.f_code.co_filename:
+            return None
+        if event == "line":
+            self.left -= 1
+            if self.left == 0:
+                self.where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+                signal.raise_signal(signal.SIGINT)
+        return self
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_any_line_of_the_supervisor() -> None:
+    """Wherever in the library's code a Ctrl-C strikes, it leaves bare, and no child survives it."""
+    puppets: list[Puppet] = []
+
+    def child(name: str, puppet: Puppet, restart: str = "permanent") -> ChildSpec:
+        puppets.append(puppet)
+        return ChildSpec(id=name, start=puppet, restart=restart)
+
+    async def main() -> None:
+        async with open_supervisor() as supervisor:
+            await supervisor.start_child(child("a", Puppet([1.0], stopping=1.0)))
+            await supervisor.start_child(child("b", Puppet([None], starting=0.5), "temporary"))
+            await supervisor.terminate_child("a")
+            await supervisor.restart_child("a")
+            with pytest.raises(Crash):
+                await supervisor.start_child(child("c", Puppet(start_errors=[Crash()])))
+            await trio.sleep(2)
+
+    tracing = sys.gettrace()
+    for line in itertools.count(1):
+        puppets.clear()
+        interrupt = InterruptAt(line)
+        sys.settrace(interrupt)
+        try:
+            run_interrupted(main)
+        except pytest.fail.Exception:
+            assert interrupt.left > 0, f"a Ctrl-C at {interrupt.where} was swallowed"
+            assert line > 300
+            return
+        finally:
+            sys.settrace(tracing)
+        assert [puppet.running for puppet in puppets] == [0] * len(puppets), interrupt.where

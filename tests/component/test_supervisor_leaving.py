@@ -200,6 +200,22 @@ async def test_children_live_until_a_cancelled_body_has_left(autojump_clock: Moc
     assert (trio.current_time(), puppet.running) == (4.0, 0)
 
 
+async def test_children_are_restarted_until_a_cancelled_body_has_left(autojump_clock: MockClock) -> None:
+    """That includes one that waits for its restart when the cancellation comes."""
+    puppet = Puppet([0.0, 0.5])
+    backoff = Backoff(initial=1.0, jitter="none")
+    with trio.move_on_after(1) as scope:
+        async with open_supervisor(backoff=backoff) as supervisor:
+            await supervisor.start_child(ChildSpec(id="a", start=puppet))
+            try:
+                await supervisor.wait()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(3)
+    assert scope.cancelled_caught
+    assert puppet.started == [0.0, 0.0, 1.5]
+
+
 async def test_errors_in_answer_to_a_cancellation_from_outside_are_no_crashes() -> None:
     """Nothing gives up because of them, and the Cancelled is not lost."""
 

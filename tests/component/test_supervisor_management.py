@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ import trio
 import trio.testing
 from _children import Crash, Puppet, Recorder, leaving, settle
 
-from trio_pool import ChildError, ChildSpec, RestartIntensityExceeded, Supervisor, open_supervisor
+from trio_pool import ChildError, ChildSpec, PlannedExit, RestartIntensityExceeded, Supervisor, open_supervisor
 from trio_pool._core._restart import Backoff, Restart
 from trio_pool._supervision import ChildCounts, ChildOverdue, ChildStatus, ChildStopped
 
@@ -124,7 +125,8 @@ async def test_calls_on_a_child_that_hangs_in_its_first_start() -> None:
     """Terminating it ends `start_child` with ``terminated`` and keeps nothing."""
     puppet = Puppet(starting=1000.0)
     spec = ChildSpec(id="a", start=puppet)
-    async with open_supervisor() as supervisor, trio.open_nursery() as nursery:
+    recorder = Recorder()
+    async with open_supervisor(on_event=recorder) as supervisor, trio.open_nursery() as nursery:
 
         async def starter() -> None:
             assert await reason_of(lambda: supervisor.start_child(spec)) == "terminated"
@@ -132,11 +134,32 @@ async def test_calls_on_a_child_that_hangs_in_its_first_start() -> None:
         nursery.start_soon(starter)
         await settle()
         (child,) = supervisor.which_children()
-        assert child.status is ChildStatus.STARTING
+        assert (child.status, child.restarts) == (ChildStatus.STARTING, 0)
         await check_restarting(supervisor, spec)
         await supervisor.terminate_child("a")
         assert supervisor.which_children() == ()
         assert puppet.running == 0
+    assert [event.error for event in recorder.of(ChildStopped)] == [None]
+
+
+async def test_calls_on_a_child_that_hangs_in_a_restart_asked_for() -> None:
+    """Terminating it ends `restart_child` with ``terminated``, whatever it had started before; its spec is kept."""
+    puppet = Puppet()
+    spec = ChildSpec(id="a", start=puppet)
+    async with open_supervisor() as supervisor, trio.open_nursery() as nursery:
+        child = await supervisor.start_child(spec)
+        await supervisor.terminate_child("a")
+        puppet.starting = 1000.0
+
+        async def restarter() -> None:
+            assert await reason_of(lambda: supervisor.restart_child("a")) == "terminated"
+
+        nursery.start_soon(restarter)
+        await settle()
+        await check_restarting(supervisor, spec)
+        await supervisor.terminate_child("a")
+        assert supervisor.which_children() == (child,)
+        assert (child.status, puppet.running) == (ChildStatus.STOPPED, 0)
 
 
 async def test_calls_on_a_child_that_is_stopping(autojump_clock: MockClock) -> None:
@@ -276,6 +299,97 @@ async def test_a_cancelled_restart_child_keeps_the_specification(autojump_clock:
         assert supervisor.which_children() == (child,)
 
 
+async def test_a_restart_cancelled_as_it_fails_leaves_no_error_behind() -> None:
+    """The failure belongs to the call that was cancelled, not to the next."""
+    scope = trio.CancelScope()
+    starts: list[int] = []
+
+    async def start(*, task_status: trio.TaskStatus[None]) -> None:
+        starts.append(len(starts))
+        if len(starts) == 2:
+            scope.cancel()
+            raise Crash
+        task_status.started()
+        await trio.sleep_forever()
+
+    async with open_supervisor() as supervisor:
+        child = await supervisor.start_child(ChildSpec(id="a", start=start))
+        await supervisor.terminate_child("a")
+        with scope:
+            await supervisor.restart_child("a")
+        assert scope.cancelled_caught
+        await supervisor.restart_child("a")
+        assert child.status is ChildStatus.RUNNING
+
+
+async def test_terminate_is_not_deceived_by_a_restart_at_once(autojump_clock: MockClock) -> None:
+    """It returns when the run it stopped has ended, though another task may start the next before it looks."""
+    recorder = Recorder()
+
+    async def eager(supervisor: Supervisor) -> None:
+        for _ in range(100):
+            with contextlib.suppress(ChildError):
+                await supervisor.restart_child("a")
+
+    async with open_supervisor(on_event=recorder) as supervisor:
+        await supervisor.start_child(ChildSpec(id="a", start=Puppet()))
+        for _ in range(30):  # Trio wakes tasks in random order, so that each order comes up
+            async with trio.open_nursery() as nursery:
+                for _ in range(3):
+                    nursery.start_soon(eager, supervisor)
+                with trio.fail_after(60):
+                    await supervisor.terminate_child("a")
+                nursery.cancel_scope.cancel()
+            with contextlib.suppress(ChildError):
+                await supervisor.restart_child("a")
+    assert not recorder.of(ChildOverdue)
+
+
+class Watch(trio.abc.Instrument):
+    """Checks after every step of every task that no child is listed that nothing can start again."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        self.supervisor = supervisor
+        self.listed: set[ChildStatus] = set()
+
+    def after_task_step(self, task: trio.lowlevel.Task) -> None:
+        """Note the states of all children."""
+        self.listed |= {child.status for child in self.supervisor.which_children()}
+
+
+@pytest.mark.parametrize("how", ["fails", "cancelled", "cancelled as it succeeds", "terminated"])
+async def test_a_child_that_never_came_up_is_never_listed_as_stopped(how: str) -> None:
+    """Else another task could restart it before its starter hears of the failure."""
+    scope = trio.CancelScope()
+
+    async def start(*, task_status: trio.TaskStatus[None]) -> None:
+        if how == "fails":
+            raise Crash
+        if how == "cancelled as it succeeds":
+            scope.cancel()
+            task_status.started()
+        await trio.sleep_forever()
+
+    async def disturb(supervisor: Supervisor) -> None:
+        await settle()
+        if how == "cancelled":
+            scope.cancel()
+        elif how == "terminated":
+            await supervisor.terminate_child("a")
+
+    async with open_supervisor() as supervisor, trio.open_nursery() as nursery:
+        nursery.start_soon(disturb, supervisor)
+        watch = Watch(supervisor)
+        trio.lowlevel.add_instrument(watch)
+        with scope, contextlib.suppress(Crash, ChildError):
+            await supervisor.start_child(ChildSpec(id="a", start=start))
+            pytest.fail("the start succeeded")
+        await settle()
+        trio.lowlevel.remove_instrument(watch)
+    assert ChildStatus.STARTING in watch.listed
+    assert ChildStatus.STOPPED not in watch.listed
+
+
 async def test_a_cancelled_terminate_goes_on(autojump_clock: MockClock) -> None:
     """The caller stops waiting, the child does not stop stopping."""
     puppet = Puppet(stopping=4.0)
@@ -342,6 +456,31 @@ async def test_a_stubborn_child_is_reported_by_terminate(autojump_clock: MockClo
     assert [(event.at, event.shutdown) for event in recorder.of(ChildOverdue)] == [(2.0, 2.0)]
 
 
+async def test_terminate_waits_for_a_stubborn_child(autojump_clock: MockClock) -> None:
+    """It returns when the child has ended, and reports each stop that takes too long."""
+    puppet = Puppet(stopping=30.0)
+    recorder = Recorder()
+    async with open_supervisor(on_event=recorder) as supervisor:
+        await supervisor.start_child(ChildSpec(id="a", start=puppet, shutdown=2.0))
+        await supervisor.terminate_child("a")
+        assert (trio.current_time(), puppet.running) == (30.0, 0)
+        await supervisor.restart_child("a")
+        await supervisor.terminate_child("a")
+        assert (trio.current_time(), puppet.running) == (60.0, 0)
+    assert [event.at for event in recorder.of(ChildOverdue)] == [2.0, 32.0]
+
+
+async def test_a_stubborn_child_is_reported_when_all_is_cancelled_from_outside(autojump_clock: MockClock) -> None:
+    """The deadline runs whatever the reason for stopping."""
+    recorder = Recorder()
+    with trio.move_on_after(1):
+        async with open_supervisor(on_event=recorder) as supervisor:
+            await supervisor.start_child(ChildSpec(id="a", start=Puppet(stopping=30.0), shutdown=2.0))
+            await supervisor.wait()
+    assert trio.current_time() == 31.0
+    assert [event.at for event in recorder.of(ChildOverdue)] == [3.0]
+
+
 @pytest.mark.parametrize("by_terminate", [True, False])
 async def test_no_time_to_stop_is_enough_for_a_child_that_stops_at_once(by_terminate: bool) -> None:
     """``shutdown=0`` reports those who need time, not everybody."""
@@ -373,6 +512,21 @@ async def test_what_a_child_raises_while_it_stops_is_no_crash(
             await supervisor.terminate_child("a")
     assert [type(event.error) for event in recorder.of(ChildStopped)] == [Crash]
     assert "raised while it was stopped: Crash('while stopping')" in caplog.text
+
+
+async def test_a_planned_exit_while_stopping_is_nothing_to_warn_of(caplog: pytest.LogCaptureFixture) -> None:
+    """A child may announce its end in the very moment it is stopped."""
+
+    async def retires() -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise PlannedExit
+
+    async with open_supervisor() as supervisor:
+        await supervisor.start_child(ChildSpec(id="a", start=retires))
+        await settle()
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []
 
 
 async def test_a_group_of_its_cancellation_and_an_error_leaves_the_error() -> None:
@@ -424,7 +578,7 @@ async def test_a_start_under_way_when_the_supervisor_gives_up_ends_as_closed(aut
 
                 async def starter() -> None:
                     with pytest.raises(ChildError) as refused:
-                        await supervisor.start_child(ChildSpec(id="b", start=puppet))
+                        await supervisor.start_child(ChildSpec(id="b", start=puppet, shutdown=0.25))
                     assert refused.value.reason == "closed"
                     causes.append(refused.value.__cause__)
 

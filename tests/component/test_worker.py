@@ -127,9 +127,9 @@ async def test_a_reply_in_the_socket_survives_its_writer() -> None:
         nursery.start_soon(ask)
         await trio.testing.wait_all_tasks_blocked(0)
         assert worker.pid is not None
-        time.sleep(0.3)  # noqa: ASYNC251  # the reply comes and the worker is killed while nobody reads
+        time.sleep(0.3)  # noqa: ASYNC200, ASYNC251  # the reply comes and the worker is killed while nobody reads
         os.kill(worker.pid, signal.SIGKILL)
-        time.sleep(0.1)  # noqa: ASYNC251  # as above
+        time.sleep(0.1)  # noqa: ASYNC200, ASYNC251  # as above
     assert answers == [b"x" * 200_000]
 
 
@@ -144,7 +144,7 @@ async def test_a_reply_that_came_while_the_loop_stood_still_beats_the_timeout() 
         for _ in range(10):  # the timer and the reader wake in the same moment, in either order
             nursery.start_soon(ask)
             await trio.testing.wait_all_tasks_blocked(0)
-            time.sleep(0.3)  # noqa: ASYNC251  # the stall itself
+            time.sleep(0.3)  # noqa: ASYNC200, ASYNC251  # the stall itself
     assert answers == [7] * 10
 
 

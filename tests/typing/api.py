@@ -78,7 +78,7 @@ async def workers() -> None:
 async def supervisors() -> None:
     """Use a supervisor."""
 
-    async def service(*, task_status: trio.TaskStatus[str]) -> None:
+    async def service(*, task_status: trio.TaskStatus[str]) -> None:  # noqa: ASYNC124  # startables are async
         task_status.started("ready")
 
     async with trio_pool.open_supervisor("one_for_one", max_restarts=3, within=5.0) as supervisor:

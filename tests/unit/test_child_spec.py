@@ -70,9 +70,12 @@ def test_a_startable_is_known_by_its_signature(start: Any, startable: bool) -> N
 
 
 def test_a_callable_without_signature_is_no_startable() -> None:
-    """Some builtins have none."""
-    start: Any = dict.fromkeys
-    assert not ChildSpec(id="a", start=start).startable
+    """Some builtins have none, and some objects claim a signature that is none."""
+    odd: Any = Puppet()
+    odd.__signature__ = "none"
+    builtin: Any = dict
+    assert not ChildSpec(id="a", start=builtin).startable
+    assert not ChildSpec(id="a", start=odd).startable
 
 
 PLANNED, GIVE_UP, ERROR = PlannedExit(), RestartIntensityExceeded(), ValueError()

@@ -141,6 +141,7 @@ def test_full_jitter_spreads_over_the_whole_range() -> None:
 
 
 @given(backoff=backoffs(), restarts=st.integers(0, 1500))
+@example(backoff=Backoff(initial=1.0, factor=1.0001, maximum=1e9), restarts=5000)
 def test_the_total_is_the_sum_of_the_delays(backoff: Backoff, restarts: int) -> None:
     """What `RestartPolicy.check` compares with the window is what a crash loop would wait."""
     total = sum(backoff.plain(attempt) for attempt in range(1, restarts + 1))

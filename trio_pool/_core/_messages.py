@@ -76,14 +76,16 @@ def encode(fields: Mapping[str, object], max_frame: int) -> Encoded:
         FrameTooLarge: The message exceeds ``max_frame``.
     """
     buffers: list[memoryview] = []
-    tail = bytearray()
     try:
-        for name, value in fields.items():
-            tail += msgpack.packb(name)
-            tail += msgpack.packb(_lift(value, buffers) if _scan(value, 0) else value)
+        large = False
+        for value in fields.values():
+            if type(value) not in _PLAIN and _scan(value, 0):
+                large = True
+        packed = msgpack.packb(_lift(fields, buffers) if large else fields)
     except (TypeError, ValueError, OverflowError, RecursionError, BufferError) as exc:
         raise _explain(fields, exc) from exc
-    encoded = Encoded(bytes(tail), len(fields), buffers)
+    # Without the map's header, which for so few fields is one byte: `pieces` writes another, for the id too.
+    encoded = Encoded(packed[1:], len(fields), buffers)
     if encoded.size > max_frame:
         message = f"a message of {encoded.size} bytes exceeds max_frame = {max_frame}"
         raise FrameTooLarge(message, size=encoded.size, max_frame=max_frame)

@@ -111,7 +111,7 @@ async def _start_all(supervisor: Supervisor, slots: Sequence[Slot], config: Pool
     """Start all workers side by side; the first failure stops the rest and is raised."""
     failures: list[WorkerInitFailed] = []
 
-    async def start(slot: Slot) -> None:
+    async def start(slot: Slot) -> None:  # noqa: ASYNC910  # starting a child has checkpoints
         spec = ChildSpec(id=slot.worker_id, start=slot.run, restart=config.restart.restart, shutdown=_SLOT_STOP)
         try:
             await supervisor.start_child(spec)

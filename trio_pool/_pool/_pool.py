@@ -163,7 +163,7 @@ class SessionPool:
             # Cancelled, or KeyboardInterrupt: the caller leaves; what becomes of the request is the router's business.
             router.cancel(request)
             raise
-        return request.result()
+        return request.result()  # noqa: ASYNC910  # driving has one, and waiting has one
 
     # -- sessions ------------------------------------------------------------------------------------------------------
 

@@ -66,7 +66,7 @@ class Slot:
             worker.stats.requests += 1
             request.wire_id = worker.link.submit(request.encoded, request, drive=drive)
 
-    async def run(self, *, task_status: trio.TaskStatus[PoolWorker] = trio.TASK_STATUS_IGNORED) -> None:
+    async def run(self, *, task_status: trio.TaskStatus[PoolWorker] = trio.TASK_STATUS_IGNORED) -> None:  # noqa: ASYNC128  # run_worker calls it
         """Start a worker and stay until it is gone.
 
         Raises:

@@ -142,7 +142,7 @@ class Link:
             self._unsent.append(memoryview(data)[sent:])
             self._writers.unpark()
 
-    async def write(self) -> None:
+    async def write(self) -> None:  # noqa: ASYNC910  # a task of the link's: it ends only with the link
         """Send what did not fit at once, for as long as the link lives; run it as a task."""
         while not self.ended.is_set():
             if not self._unsent:
@@ -165,7 +165,7 @@ class Link:
 
     # -- receiving -----------------------------------------------------------------------------------------------------
 
-    async def pump(self) -> None:
+    async def pump(self) -> None:  # noqa: ASYNC910  # a task of the link's: it ends only with the link
         """Read replies while some are due and no caller reads them itself, for as long as the link lives; run it as a
         task.
         """
@@ -177,7 +177,7 @@ class Link:
             if not self._driven:
                 self.receive()
 
-    async def drive(self, call: Call) -> None:
+    async def drive(self, call: Call) -> None:  # noqa: ASYNC910  # a task of the link's: it ends only with the link
         """Look a few times for the reply of the only call in flight, then leave it to the pump.
 
         Cancelled or not, the pump is told to go on: what has not come yet is its business.
@@ -237,7 +237,7 @@ class Link:
             if not self.receive():
                 break
 
-    async def drain_to_end(self) -> None:
+    async def drain_to_end(self) -> None:  # noqa: ASYNC910  # a task of the link's: it ends only with the link
         """Read until the stream ends; the caller bounds it. For a link that has ended and whose tasks are gone."""
         while not self._exhausted and self.error is None:
             if self.receive():
@@ -294,10 +294,10 @@ class Link:
         while not self.ended.is_set():
             message = self.first_message()
             if message is not None:
-                return message
+                return message  # noqa: ASYNC910  # a task of the link's: it ends only with the link
             if not self.ended.is_set():
                 await self._transport.wait_readable()
-        return None
+        return None  # noqa: ASYNC910  # a task of the link's: it ends only with the link
 
     def first_message(self) -> Message | None:
         """Return the worker's first message if it is there."""

@@ -216,14 +216,14 @@ async def _finish(worker: PoolWorker) -> None:
         await worker.handle.kill()
         await _last_words(worker, LAST_WORDS)
     finally:
-        with trio.move_on_after(REAP):
+        with trio.move_on_after(REAP, shield=True):
             await worker.handle.reap()
         worker.buried()
 
 
 async def _last_words(worker: PoolWorker, seconds: float) -> None:
     """Read the worker's socket and output until both end and it has exited, or for ``seconds``."""
-    with trio.move_on_after(seconds):
+    with trio.move_on_after(seconds):  # noqa: ASYNC912  # a nursery waits for its tasks
         async with trio.open_nursery() as nursery:
             nursery.start_soon(worker.link.drain_to_end)
             nursery.start_soon(worker.output.drain, seconds)
@@ -279,7 +279,7 @@ async def open_worker(
     body_error: BaseException | None = None
     start_error: WorkerInitFailed | None = None
 
-    async def own(*, task_status: trio.TaskStatus[PoolWorker | None]) -> None:
+    async def own(*, task_status: trio.TaskStatus[PoolWorker | None]) -> None:  # noqa: ASYNC910  # run_worker has checkpoints
         nonlocal start_error
         try:
             await run_worker(setup, worker_id or "worker", 1, task_status=task_status)
@@ -296,7 +296,7 @@ async def open_worker(
             # Cancelled among them: raised below, it is still inside the scope it belongs to.
             try:
                 yield worker
-            except BaseException as exc:  # see above
+            except BaseException as exc:  # noqa: ASYNC103  # see above
                 body_error = exc
             nursery.cancel_scope.cancel()
     if start_error is not None:

@@ -304,10 +304,10 @@ class PoolWorker:
             response = None
         if response is None or not response.success:
             self.health_failures += 1
-            return Health.UNHEALTHY
+            return Health.UNHEALTHY  # noqa: ASYNC910  # send_command has checkpoints
         self.health_failures = 0
         self.last_health_check = trio.current_time()
-        return Health.HEALTHY
+        return Health.HEALTHY  # noqa: ASYNC910  # send_command has checkpoints
 
     # -- the end -------------------------------------------------------------------------------------------------------
 

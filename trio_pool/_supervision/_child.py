@@ -87,7 +87,8 @@ class ChildTask:
         self.starts = 0
         self.started = False  # this incarnation
         self.came_up = False  # any incarnation since `begin`: the task that waited for the first may look late
-        self.overdue = False
+        self.unwanted = False  # to be forgotten when it has ended
+        self.overdue = False  # reported as such
         self.start_error: BaseException | None = None
         self.settled = trio.Event()
         self.ended = trio.Event()
@@ -134,19 +135,14 @@ class ChildTask:
             started nor raised nor was stopped gives the error of a failed start.
         """
         self.started = False
-        # Every incarnation begins with a turn for everybody else, or a child failing as fast as it is started would
-        # leave nobody one; OTP puts a retry at the end of the supervisor's mailbox for the same reason. This must not
-        # raise: the task has to reach its end by way of the supervisor's decision.
-        await trio.lowlevel.cancel_shielded_checkpoint()
         if self.stopping:
-            return None
+            return None  # noqa: ASYNC910  # it ends the child's task
         # The shield: a supervised task hears cancellation from its supervisor alone. Were the scopes around the
         # supervisor to reach in, an error raised in answer to such a cancellation would look like a crash and be
         # charged, and no order or deadline of stopping could be kept. Nothing is left running by this: every way out of
         # the supervisor's body passes through `Tree.stop`, which cancels this scope for good.
-        self._scope = scope = trio.CancelScope(shield=True)
-        if self.spec.startable and math.isfinite(self.spec.start_timeout):
-            scope.deadline = trio.current_time() + self.spec.start_timeout
+        deadline = trio.current_time() + self.spec.start_timeout
+        self._scope = scope = trio.CancelScope(shield=True, deadline=deadline)
         error = await self._outcome(scope)
         self._scope = None
         if error is None and not self.started and not self.stopping:
@@ -165,18 +161,21 @@ class ChildTask:
             # BaseException to raise it out of its `async with` once the tree has stopped. Our own Cancelled is not
             # among them: the scope has absorbed it, out of a group too, and leaves the rest of the group. A Cancelled
             # that still gets here belongs to a scope elsewhere; no crash either, it leaves like KeyboardInterrupt.
-            return exc  # noqa: ASYNC104,ASYNC910  # as above; `run` has had its checkpoint
+            return exc  # noqa: ASYNC104,ASYNC910  # as above; `pause` is a checkpoint before the next incarnation
         return None
 
     @trio.lowlevel.enable_ki_protection
-    async def pause(self, delay: float) -> bool:
-        """Wait before a restart; return False if the child was stopped meanwhile."""
+    async def pause(self, delay: float) -> None:
+        """Wait before a restart, or until the child is stopped.
+
+        There is a checkpoint even without a delay, or a child failing as fast as it is started would leave nobody else
+        a turn. OTP puts a retry at the end of the supervisor's mailbox for the same reason.
+        """
         if self.stopping:
-            return False  # noqa: ASYNC910  # the next incarnation, if any, begins with a checkpoint
+            return  # noqa: ASYNC910  # there is no next incarnation to wait for
         with trio.CancelScope(shield=True) as self._scope:  # shielded for the reason `run` gives
             await trio.sleep(delay)
         self._scope = None
-        return not self.stopping
 
     @trio.lowlevel.disable_ki_protection
     async def _call(self, scope: trio.CancelScope) -> None:

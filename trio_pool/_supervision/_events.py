@@ -76,21 +76,14 @@ class Observer:
     Args:
         name: The supervisor's name, for the log.
         on_event: The function to call, or None.
-        on_fatal: Called with what the function raised if that is no `Exception`.
     """
 
-    def __init__(
-        self,
-        name: str,
-        on_event: Callable[[SupervisorEvent], None] | None,
-        on_fatal: Callable[[BaseException], None],
-    ) -> None:
+    def __init__(self, name: str, on_event: Callable[[SupervisorEvent], None] | None) -> None:
         self._name = name
         self._on_event = on_event
-        self._on_fatal = on_fatal
 
     def emit(self, event: SupervisorEvent) -> None:
-        """Hand over an event. Never raises: it is called in the middle of state changes, which must be completed."""
+        """Hand over an event. Raises nothing but KeyboardInterrupt and its like."""
         hook = self._on_event
         if hook is None:
             return
@@ -99,6 +92,3 @@ class Observer:
         except Exception:
             self._on_event = None
             logger.exception("on_event of supervisor %r raised and is disabled", self._name)
-        except BaseException as exc:  # noqa: ASYNC103  # not swallowed: the supervisor raises it when it has stopped
-            self._on_event = None
-            self._on_fatal(exc)

@@ -11,7 +11,7 @@ import trio
 
 from .._core._restart import Backoff, RestartWindow
 from ._child import Child, ChildStatus, ChildTask
-from ._spec import Strategy
+from ._spec import Strategy, is_exit
 from ._tree import Tree
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Supervisor:
         child = self._find(child_id)
         if child.status is not ChildStatus.STOPPED:
             raise self._tree.refusal(child_id, "running" if child.status in _ALIVE else "restarting")
-        await self._tree.start(child)
+        await self._tree.start(child, keep=True)
         return child.handle
 
     async def terminate_child(self, child_id: str) -> None:
@@ -112,9 +112,7 @@ class Supervisor:
             ChildError: See the table at `Supervisor`.
         """
         await trio.lowlevel.checkpoint()
-        child = self._find(child_id)
-        if child.status is not ChildStatus.STOPPED:
-            await self._tree.stop_child(child)
+        await self._tree.stop_child(self._find(child_id))
 
     async def delete_child(self, child_id: str) -> None:
         """Forget a child that is not running.
@@ -170,8 +168,11 @@ async def _open(tree: Tree) -> AsyncGenerator[Supervisor, None]:
             tree.stop()
     except BaseExceptionGroup as group:
         # No child's exception comes this way, they all become values. What does is a Ctrl-C that hit this very task
-        # while the nursery waited for the children (it waits on, and raises afterwards), or a defect in here.
-        hit = group.exceptions[0]
+        # while the nursery waited for the children (it waits on, and raises afterwards), a KeyboardInterrupt of the
+        # observer or of a log handler, or a defect in here.
+        hit = next(filter(is_exit, group.exceptions), group.exceptions[0])
+    finally:
+        tree.stopped.set()
     tree.leave(raised, hit)
 
 

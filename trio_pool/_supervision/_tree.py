@@ -60,7 +60,7 @@ class Tree:
         self._window = window
         self._backoff = backoff
         self._rng = rng
-        self._observer = Observer(name, on_event, self._abort)
+        self._observer = Observer(name, on_event)
         self._errors: deque[Exception] = deque(maxlen=_KEPT_ERRORS)
         self._gave_up: RestartIntensityExceeded | None = None
         self._fatal: BaseException | None = None
@@ -71,26 +71,25 @@ class Tree:
         """Add a child and wait until it has started, or leave no trace of it."""
         child = ChildTask(spec, BackoffTimer(self._backoff, self._rng), self._child_started)
         self.children[spec.id] = child
-        try:
-            await self.start(child)
-        except BaseException:
-            # Usually it is forgotten already; but it may have started in the moment its starter was cancelled.
-            if self.children.get(spec.id) is child:
-                del self.children[spec.id]
-            raise
+        await self.start(child, keep=False)
         return child
 
     @trio.lowlevel.enable_ki_protection
-    async def start(self, child: ChildTask) -> None:
-        """Start a child and wait until it has started."""
+    async def start(self, child: ChildTask, *, keep: bool) -> None:
+        """Start a child and wait until it has started; say whether to keep its specification if this is cancelled."""
         child.begin()
         self.nursery.start_soon(self._supervise, child, name=f"{self.name}: {child.spec.id}")
         try:
             await child.settled.wait()
         except BaseException:
-            # Cancelled, or a Ctrl-C: the caller is gone while the child has not started. A child nobody has a handle of
-            # must not stay, so it is stopped and its end awaited. The shield makes this call last as long as the
-            # child's cleanup does, as `trio.Nursery.start` would.
+            # Cancelled, or a Ctrl-C: the caller is gone before the child has started, or in the moment it does. A child
+            # nobody has a handle of must not stay, so it is stopped and its end awaited. The shield makes this call
+            # last as long as the child's cleanup does, as `trio.Nursery.start` would. Whether it is forgotten has to be
+            # said beforehand: once it has ended, and before this task is woken, another may restart it.
+            if not keep:
+                child.unwanted = True
+                if child.status is ChildStatus.STOPPED and self.children.get(child.spec.id) is child:
+                    del self.children[child.spec.id]
             with trio.CancelScope(shield=True):
                 await self.stop_child(child)
             raise
@@ -116,29 +115,31 @@ class Tree:
             child.stop()
         self.nursery.start_soon(self._watch_stop, children, name=f"{self.name}: stop")
 
+    @trio.lowlevel.enable_ki_protection
     async def _watch_stop(self, children: list[ChildTask]) -> None:
         children = [child for child in children if child.status is not ChildStatus.STOPPED]
         shutdown = max((child.spec.shutdown for child in children), default=0.0)
         # Shielded, for the scopes around may be cancelled already, and bounded by the deadline all children share. Past
         # it there is no force left to use on a task: the nursery waits, and the log says for whom.
         with trio.move_on_after(shutdown, shield=True):
-            await _all_ended(children)
+            await _all_set([child.ended for child in children])
         for child in children:
-            self._report_overdue(child, shutdown)
-        with trio.CancelScope(shield=True):  # so that `wait` tells the truth; the nursery waits for the same tasks
-            await _all_ended(children)
-        self.stopped.set()
+            if not child.ended.is_set():
+                self._report_overdue(child, shutdown)
 
+    @trio.lowlevel.enable_ki_protection
     async def stop_child(self, child: ChildTask) -> None:
         """Stop a child and wait until it has ended."""
+        ended = child.ended  # of this run: before this task is woken, another may have begun the next
         child.stop()
         with trio.move_on_after(child.spec.shutdown):
-            await _all_ended([child])
-        self._report_overdue(child, child.spec.shutdown)
-        await child.ended.wait()
+            await _all_set([ended])
+        if not ended.is_set():
+            self._report_overdue(child, child.spec.shutdown)
+        await ended.wait()
 
     def _report_overdue(self, child: ChildTask, shutdown: float) -> None:
-        if child.status is ChildStatus.STOPPED or child.overdue:
+        if child.overdue:
             return
         child.overdue = True
         self._log(
@@ -155,20 +156,17 @@ class Tree:
                 delay = self._ended(child, error)
                 if delay is None:
                     return
-                if not await child.pause(delay):
-                    self._finish(child)
-                    self._observer.emit(ChildStopped(child_id=child.spec.id, error=None))
-                    return
+                await child.pause(delay)
         finally:
-            # Nothing above raises but by a defect, or by a log handler that does. It then leaves through the nursery;
-            # meanwhile nobody may wait for this child for ever.
+            # Nothing above raises but an observer (KeyboardInterrupt and the like), a log handler, or a defect. That
+            # leaves through the nursery and stops the tree; meanwhile nobody may wait for this child for ever.
             if child.status is not ChildStatus.STOPPED:
                 self._finish(child)
 
     def _ended(self, child: ChildTask, error: BaseException | None) -> float | None:
         """Decide what follows the end of an incarnation; return the delay of the restart, or None for the final end.
 
-        Events come after the state changes they tell of: an observer may raise KeyboardInterrupt, which stops the tree.
+        Events come after the state changes they tell of, for an observer may raise KeyboardInterrupt.
         """
         now = trio.current_time()
         child.timer.ended(now)
@@ -228,7 +226,7 @@ class Tree:
 
     def _finish(self, child: ChildTask) -> None:
         """Take note that a child's task is through; forget what nothing can start again."""
-        if child.starts == 0 or child.spec.restart is Restart.TEMPORARY:
+        if child.unwanted or child.starts == 0 or child.spec.restart is Restart.TEMPORARY:
             del self.children[child.spec.id]
         child.finish()
 
@@ -310,8 +308,8 @@ def _brief(error: Exception) -> str:
         return f"<{type(error).__name__} whose repr() raises>"
 
 
-async def _all_ended(children: list[ChildTask]) -> None:
+async def _all_set(events: list[trio.Event]) -> None:
     # A turn for the children first: one that ends at its cancellation is not late, be the deadline now.
     await trio.lowlevel.cancel_shielded_checkpoint()
-    for child in children:
-        await child.ended.wait()
+    for event in events:
+        await event.wait()

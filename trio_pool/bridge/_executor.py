@@ -110,7 +110,7 @@ class Executor:
             raise
         except Refused as exc:
             error = refusal(exc.kind, str(exc), **exc.data)
-        except BaseException as exc:  # see below
+        except BaseException as exc:  # noqa: ASYNC103  # see below
             # Whatever a command raises is its answer. KeyboardInterrupt is no exception: SIGINT is ignored here, so it
             # can only be the command's own. Cancelled cannot occur: nothing here runs under Trio's scheduler.
             error = failure("remote", exc)

@@ -86,8 +86,8 @@ def _type_name(kind: type) -> str:
 def _text(exc: BaseException) -> str:
     try:
         return str(exc)
-    except BaseException as broken:  # user code: whatever it raises, the reply must still be made
-        return f"<the message cannot be shown: {_type_name(type(broken))}>"
+    except BaseException as broken:  # noqa: ASYNC103  # user code: whatever it raises, the reply must still be made
+        return f"<the message cannot be shown: {_type_name(type(broken))}>"  # noqa: ASYNC104  # as above
 
 
 def _traceback(exc: BaseException) -> str:
@@ -96,8 +96,8 @@ def _traceback(exc: BaseException) -> str:
 
         entry = _own_frames_skipped(exc.__traceback__)
         return "".join(traceback.format_exception(type(exc), exc, entry))
-    except BaseException as broken:  # MemoryError while formatting one, or a hostile __str__ or __cause__
-        return f"<the traceback cannot be shown: {_type_name(type(broken))}>"
+    except BaseException as broken:  # noqa: ASYNC103  # MemoryError while formatting one, or a hostile __str__ or __cause__
+        return f"<the traceback cannot be shown: {_type_name(type(broken))}>"  # noqa: ASYNC104  # as above
 
 
 def _own_frames_skipped(entry: TracebackType | None) -> TracebackType | None:

@@ -66,8 +66,8 @@ def _serve(fd: int, page_fd: int | None, hello: dict[str, Any]) -> int:
     begun: Word = [0] if page is None else page
     try:
         executor = _load(hello, begun)
-    except BaseException as exc:  # whatever stopped it, SystemExit included, the parent is told what it was
-        return _give_up(fd, exc)
+    except BaseException as exc:  # noqa: ASYNC103  # whatever stopped it, SystemExit included, the parent is told what it was
+        return _give_up(fd, exc)  # noqa: ASYNC104  # as above
     server = Server(fd, executor, int(hello["max_frame"]))
     ready = {
         "type": "ready",
