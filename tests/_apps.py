@@ -156,3 +156,10 @@ def leave_a_child(path: str) -> int:
     child = subprocess.Popen(["sleep", "100"], start_new_session=True)
     note(path, str(child.pid))
     return os.getpid()
+
+
+@bridge.command
+def produce_late(size: int, seconds: float) -> bytes:
+    """Occupy the worker, then return that many bytes."""
+    time.sleep(seconds)
+    return b"x" * size

@@ -313,6 +313,26 @@ async def test_a_request_that_had_begun_counts_as_use_of_its_session(tmp_path: P
             await pool.execute_in_session("s", "pid")
 
 
+async def test_a_reply_counts_though_its_worker_died_before_it_was_read() -> None:
+    """The worker answers and is killed while the loop stands still: that is an answer, and who waits is served."""
+    for _ in range(5):  # its exit and its reply are seen in the same moment, in either order
+        async with trio_pool.open_pool(APP, size=1) as pool, trio.open_nursery() as nursery:
+            values: list[object] = []
+
+            async def ask(pool: SessionPool = pool, values: list[object] = values) -> None:
+                values.append(await pool.execute_in_session("s", "pid"))
+
+            nursery.start_soon(ask)
+            nursery.start_soon(ask)
+            await trio.testing.wait_all_tasks_blocked(0)
+            victim = pool.get_pool_status().workers[0]
+            time.sleep(0.1)  # noqa: ASYNC200, ASYNC251  # the reply comes and the worker is killed unseen
+            kill(victim)
+            time.sleep(0.05)  # noqa: ASYNC200, ASYNC251  # as above
+        assert len(values) == 2
+        assert values[0] == victim.pid
+
+
 async def test_waiting_requests_of_a_lost_session_fail_at_once(tmp_path: Path) -> None:
     """Those who wait for a worker that died are told so then, not at their timeout."""
     file = tmp_path / "notes"
@@ -687,9 +707,12 @@ async def test_cancelling_a_command_at_every_checkpoint_loses_nothing(busy: bool
             assert await cancel_at_each_checkpoint(operate, look) > 1
 
 
-async def test_cancelling_a_large_command_at_every_checkpoint_leaves_no_half_frame() -> None:
-    """A caller that leaves in the middle of megabytes on their way costs neither the worker nor the next request."""
-    large = b"x" * 5_000_000  # several times the socket's buffers, so that it cannot be sent at once
+@pytest.mark.parametrize("large", [b"x" * 5_000_000, list(range(10**9, 10**9 + 600_000))], ids=["buffer", "in band"])
+async def test_cancelling_a_large_command_at_every_checkpoint_leaves_no_half_frame(large: object) -> None:
+    """A caller that leaves in the middle of megabytes on their way costs neither the worker nor the next request.
+
+    Both are several times what the socket takes at once.
+    """
     async with trio_pool.open_pool(APP, size=1, abandon_grace=PATIENCE) as pool:
         before = await pool.execute_anonymous("pid")
 

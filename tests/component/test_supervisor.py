@@ -182,7 +182,7 @@ async def test_started_of_an_incarnation_that_is_gone_is_ignored(autojump_clock:
         (Restart.PERMANENT, RestartIntensityExceeded(), True, True),
         (Restart.TRANSIENT, Crash(), True, True),
         (Restart.TRANSIENT, None, False, True),
-        (Restart.TRANSIENT, PlannedExit(), False, True),
+        (Restart.TRANSIENT, PlannedExit(), True, True),
         (Restart.TRANSIENT, RestartIntensityExceeded(), False, True),
         (Restart.TRANSIENT, ExceptionGroup("", [PlannedExit(), RestartIntensityExceeded()]), True, True),
         (Restart.TEMPORARY, Crash(), False, False),

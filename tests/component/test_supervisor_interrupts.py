@@ -13,8 +13,9 @@ import trio
 import trio.testing
 from _children import Crash, Puppet, Recorder, leaving, settle
 
-from trio_pool import ChildSpec, open_supervisor
+from trio_pool import ChildSpec, Supervisor, open_supervisor
 from trio_pool._core._restart import Backoff
+from trio_pool._supervision import ChildStatus
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -281,6 +282,24 @@ async def test_a_log_handler_that_raises_hangs_nobody(
     assert (trio.current_time(), other.running) == (0.0, 0)
 
 
+async def test_a_defect_does_not_hide_an_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of the two it is the KeyboardInterrupt that leaves."""
+
+    def log(level: int, message: str, *_args: object, **_kwargs: object) -> None:
+        raise ZeroDivisionError(message)
+
+    def observer(event: SupervisorEvent) -> None:
+        if event.child_id == "other" and type(event).__name__ == "ChildStopped":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("trio_pool._supervision._tree.logger.log", log)
+    with leaving(KeyboardInterrupt):
+        async with open_supervisor(on_event=observer) as supervisor:
+            await supervisor.start_child(ChildSpec(id="other", start=Puppet()))
+            await supervisor.start_child(ChildSpec(id="a", start=Puppet([Crash()])))
+            await supervisor.wait()
+
+
 # ----------------------------------------------------------------------------------------------- interrupts at any line
 
 
@@ -307,6 +326,7 @@ class InterruptAt:
 def test_ctrl_c_at_any_line_of_the_supervisor() -> None:
     """Wherever in the library's code a Ctrl-C strikes, it leaves bare, and no child survives it."""
     puppets: list[Puppet] = []
+    supervisors: list[Supervisor] = []
 
     def child(name: str, puppet: Puppet, restart: str = "permanent") -> ChildSpec:
         puppets.append(puppet)
@@ -314,6 +334,7 @@ def test_ctrl_c_at_any_line_of_the_supervisor() -> None:
 
     async def main() -> None:
         async with open_supervisor() as supervisor:
+            supervisors.append(supervisor)
             await supervisor.start_child(child("a", Puppet([1.0], stopping=1.0)))
             await supervisor.start_child(child("b", Puppet([None], starting=0.5), "temporary"))
             await supervisor.terminate_child("a")
@@ -325,6 +346,7 @@ def test_ctrl_c_at_any_line_of_the_supervisor() -> None:
     tracing = sys.gettrace()
     for line in itertools.count(1):
         puppets.clear()
+        supervisors.clear()
         interrupt = InterruptAt(line)
         sys.settrace(interrupt)
         try:
@@ -336,3 +358,5 @@ def test_ctrl_c_at_any_line_of_the_supervisor() -> None:
         finally:
             sys.settrace(tracing)
         assert [puppet.running for puppet in puppets] == [0] * len(puppets), interrupt.where
+        states = {child.status for supervisor in supervisors for child in supervisor.which_children()}
+        assert states <= {ChildStatus.STOPPED}, interrupt.where

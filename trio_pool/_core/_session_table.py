@@ -50,6 +50,7 @@ class SessionRecord:
     """One session as the pool keeps it. `DispatchQueue` owns ``head``, ``waiting`` and ``incarnation``."""
 
     __slots__ = (
+        "announced",
         "created_at",
         "head",
         "incarnation",
@@ -67,6 +68,7 @@ class SessionRecord:
         self.last_used = now
         self.operations = 0
         self.incarnation: int | None = None
+        self.announced: int | None = None  # the worker its binding to which was told
         self.lost = False
         self.used = False
         """True once a command of it may have touched its state in the worker."""
@@ -178,5 +180,9 @@ class SessionTable:
 
 
 def _check_id(session_id: object) -> None:
-    if not isinstance(session_id, str) or not session_id or len(session_id.encode(errors="replace")) > MAX_ID_BYTES:
+    try:
+        fits = isinstance(session_id, str) and 0 < len(session_id.encode()) <= MAX_ID_BYTES
+    except UnicodeEncodeError:  # a lone surrogate, which cannot travel
+        fits = False
+    if not fits:
         raise ValueError(f"a session id is a non-empty str of up to {MAX_ID_BYTES} bytes, not {session_id!r:.80}")

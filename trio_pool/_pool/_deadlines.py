@@ -45,7 +45,7 @@ class Deadlines:
         late = any(request.due <= now for request in router.requests.values())
         if late or any(slot.kill_at <= now for slot in slots):
             for slot in slots:
-                if slot.worker is not None and slot.worker.in_flight:
+                if slot.worker is not None and not slot.worker.link.idle:
                     slot.worker.link.drain()
         for request in list(router.requests.values()):
             if not request.finished and request.due <= now:

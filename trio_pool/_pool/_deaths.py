@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
+
+import trio
 
 from .._core._events import RequestRedispatched, Result, SessionForgotten
 from ._failures import pool_closed, session_ended, session_lost
@@ -14,6 +16,10 @@ if TYPE_CHECKING:
     from ._request import Request
     from ._router import Router
 
+# How often a request is handed to a worker before it is taken for the reason that workers die unbegun: decoding it may
+# be what kills them. Far beyond what bad luck needs, pretty arbitrary otherwise.
+MAX_DISPATCHES: Final = 10
+
 
 def settle(router: Router, worker: PoolWorker) -> None:
     """Settle what a dead worker leaves behind; its last replies have been delivered.
@@ -24,9 +30,9 @@ def settle(router: Router, worker: PoolWorker) -> None:
     """
     incarnation = worker.incarnation
     request = router.queue.running(incarnation)
-    begun = request is not None and (request.encoded is None or worker.begun(request.wire_id))
-    if request is not None and request.session is not None and begun:
-        # Nobody can know whether it touched the session's state, so it counts as use.
+    begun = request is not None and request.begun(worker)
+    if request is not None and request.session is not None and begun and not request.answered:
+        # Nobody can know whether it touched the session's state, so it counts as use. A reply would have told.
         request.session.used = True
     bound = [session for session in router.sessions if session.incarnation == incarnation]
     again = request is not None and not begun and _may_go_elsewhere(router, request)
@@ -62,6 +68,7 @@ def _move(router: Router, session: SessionRecord | None, request: Request | None
         command=request.command,
         incarnation=request.incarnation,
     )
+    request.queue_deadline = trio.current_time() + request.patience  # it waits for another worker anew
     elsewhere = router.queue.requeue(request)
     if elsewhere is None:
         router.deadlines.by(request.due)
@@ -71,7 +78,9 @@ def _move(router: Router, session: SessionRecord | None, request: Request | None
 
 def _may_go_elsewhere(router: Router, request: Request) -> bool:
     session = request.session
-    if request.finished or router.closed is not None:
+    if request.finished or (router.closed is not None and not router.draining):
+        return False
+    if request.dispatches >= MAX_DISPATCHES:
         return False
     return session is None or (not session.used and not _ended(router, session))
 
@@ -89,4 +98,6 @@ def _failure(router: Router, request: Request, worker: PoolWorker, *, begun: boo
         return pool_closed(router.closed, request)
     if request.session is not None and _ended(router, request.session):
         return session_ended(request)
-    return session_lost(request)
+    if request.session is not None and request.session.used:
+        return session_lost(request)
+    return worker.crashed(begun=False, command=request.command, request_id=request.request_id)

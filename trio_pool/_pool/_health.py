@@ -27,13 +27,30 @@ async def ping_idle(router: Router) -> None:
     async with trio.open_nursery() as nursery:
         for slot in list(router.slots.values()):
             worker = slot.serving
-            if worker is not None and worker.status in (WorkerStatus.READY, WorkerStatus.DEGRADED):
+            if worker is None or router.queue.running(worker.incarnation) is not None:
+                continue
+            if worker.status in (WorkerStatus.READY, WorkerStatus.DEGRADED):
                 nursery.start_soon(_ping, router, slot, worker)
 
 
 async def _ping(router: Router, slot: Slot, worker: PoolWorker) -> None:
+    """Ping one worker, or wait for the ping that somebody else has under way: asked by many it still misses one."""
+    asked = router.pings.get(worker.incarnation)
+    if asked is not None:
+        await asked.wait()
+        return
+    asked = router.pings[worker.incarnation] = trio.Event()
+    try:
+        await _ask(router, slot, worker)
+    finally:
+        del router.pings[worker.incarnation]
+        asked.set()
+
+
+@trio.lowlevel.enable_ki_protection  # as all that changes the router's state is
+async def _ask(router: Router, slot: Slot, worker: PoolWorker) -> None:
     await worker.health_check(router.config.health.timeout)
-    if slot.serving is not worker or worker.status is WorkerStatus.BUSY:
+    if slot.serving is not worker or router.queue.running(worker.incarnation) is not None:
         return
     if not worker.health_failures:
         if worker.status is WorkerStatus.DEGRADED:

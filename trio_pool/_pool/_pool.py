@@ -6,7 +6,7 @@ import math
 from contextlib import asynccontextmanager
 from itertools import count
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
@@ -97,6 +97,8 @@ class SessionPool:
             ProtocolError: The worker answered with bad bytes.
             PoolClosed: The pool is closed or closing.
         """
+        if not isinstance(cast("object", session_id), str):
+            raise ValueError(f"a session id is a str, not {session_id!r:.80}")
         encoded = pack(command, args, session_id, self.config.max_frame)
         return await self._execute(session_id, command, encoded, timeout, checkout_timeout)
 
@@ -216,6 +218,7 @@ class SessionPool:
     # -- leases --------------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
+    @trio.lowlevel.enable_ki_protection  # between the admission and the `try`; the body is not in this frame
     async def checkout(
         self, session_id: str | None = None, *, checkout_timeout: float | None = None
     ) -> AsyncGenerator[PoolWorker, None]:
@@ -294,7 +297,7 @@ class SessionPool:
             sessions=self._router.queue.sessions(worker.incarnation),
             request_id=None if request is None else request.request_id,
             session_id=None if request is None else request.session_id,
-            begun=request is not None and (request.encoded is None or worker.begun(request.wire_id)),
+            begun=request is not None and request.begun(worker),
         )
 
     async def health_check(self) -> PoolHealth:
@@ -339,6 +342,10 @@ class SessionPool:
         """Take nothing more and let what is there end, for up to ``grace`` seconds; `open_pool` calls this."""
         router = self._router
         router.close()
-        with trio.move_on_after(grace):
-            await router.wait_idle()
+        router.draining = True
+        try:
+            with trio.move_on_after(grace):
+                await router.wait_idle()
+        finally:
+            router.draining = False
         router.fail_waiting()

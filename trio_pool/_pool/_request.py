@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .._core._errors import TrioPoolError
     from .._core._messages import Encoded, Message
     from .._core._session_table import SessionRecord
+    from .._process._worker import PoolWorker
     from ._router import Router
 
 
@@ -31,11 +32,14 @@ class Request(Ticket):
     __slots__ = (
         "_router",
         "_task",
+        "answered",
         "command",
         "deadline",
+        "dispatches",
         "encoded",
         "error",
         "finished",
+        "patience",
         "queue_deadline",
         "request_id",
         "submitted_at",
@@ -61,9 +65,16 @@ class Request(Ticket):
         self.encoded = encoded
         self.submitted_at = submitted_at
         self.queue_deadline = queue_deadline
+        self.patience = queue_deadline - submitted_at
         self.deadline = deadline
         self.wire_id = 0
+        """Its number on the wire to the worker that holds it; 0 until it is sent."""
+        self.dispatches = 0
+        """How often it was handed to a worker."""
         self.finished = False
+        """True once it has its outcome."""
+        self.answered = False
+        """True once the worker's reply has come, be it too late for the outcome."""
         self.value: Any = None
         self.error: TrioPoolError | None = None
         self._router = router
@@ -80,6 +91,10 @@ class Request(Ticket):
         if self.phase is Phase.WAITING:
             return min(self.queue_deadline, self.deadline)
         return self.deadline if self.encoded is not None else float("inf")
+
+    def begun(self, worker: PoolWorker) -> bool:
+        """Tell whether the worker that holds it has begun it; a lease begins when it is granted."""
+        return self.encoded is None or (self.wire_id > 0 and worker.begun(self.wire_id))
 
     def replied(self, message: Message) -> None:
         """Take the worker's reply."""

@@ -18,7 +18,9 @@ import trio
 from .._core._dispatch_queue import DispatchQueue, Phase
 from .._core._errors import Outcome, PoolClosed, PoolSaturated, WorkerCrashed
 from .._core._events import RequestDispatched, RequestFinished, Result, SessionBound, StaleReply, WorkerKilled
+from .._core._restart import is_number
 from .._core._session_table import SessionTable
+from .._core._worker_states import WorkerStatus
 from .._process._commands import reply_error
 from ._deadlines import Deadlines
 from ._deaths import settle
@@ -57,8 +59,12 @@ class Router:
         self.requests: dict[int, Request] = {}
         """The requests without an outcome, by id."""
         self.deadlines = Deadlines(self)
+        self.pings: dict[int, trio.Event] = {}
+        """Health checks under way, by incarnation."""
         self.closed: BaseException | None = None
         """Why nothing more is admitted."""
+        self.draining = False
+        """Closed, but what is there may still find a worker."""
         self._idle = trio.Event()
         self.submitted = 0
         self.redispatched = 0
@@ -105,7 +111,11 @@ class Router:
             PoolClosed, PoolSaturated, SessionLost, SessionLimit: It was refused; nothing is left of it.
         """
         self.check_open()
+        for name, value in (("timeout", timeout), ("checkout_timeout", checkout_timeout)):
+            if not is_number(value) or value < 0:
+                raise ValueError(f"{name} must be a number >= 0, not {value!r:.80}")
         now = trio.current_time()
+        known = session_id is not None and self.sessions.get(session_id) is not None
         session = None if session_id is None else self._session(session_id, now)
         self.submitted += 1
         request = Request(
@@ -121,11 +131,16 @@ class Router:
         if session is not None and session.lost:
             self._count(request, Result.FAILED)
             raise session_lost(request)
+        if timeout <= 0:
+            self._count(request, Result.TIMED_OUT)
+            raise waited_too_long(request, now, self)
         try:
             incarnation = self.queue.submit(request)
         except PoolSaturated as exc:
             self._count(request, Result.REJECTED)
             exc.request_id, exc.session_id, exc.command = request.request_id, session_id, command
+            if session is not None and not known:
+                self.sessions.end(session.session_id)
             raise
         self.requests[request.request_id] = request
         self.deadlines.by(min(request.queue_deadline, request.deadline) if incarnation is None else request.due)
@@ -159,6 +174,8 @@ class Router:
         """Hand a request to the worker the queue has chosen."""
         slot = self.slots[incarnation]
         session = request.session
+        request.wire_id = 0
+        request.dispatches += 1
         if self._observers.watched:
             self.emit(
                 RequestDispatched,
@@ -168,7 +185,8 @@ class Router:
                 slot=slot.index,
                 incarnation=incarnation,
             )
-            if session is not None and session.operations == 1:
+            if session is not None and session.announced != incarnation:
+                session.announced = incarnation
                 self.emit(SessionBound, session_id=session.session_id, incarnation=incarnation)
         slot.post(request, drive=drive)
         if request.encoded is None:
@@ -177,6 +195,7 @@ class Router:
 
     def replied(self, request: Request, message: Message) -> None:
         """Take the reply to a request: the outcome, unless it has one, and the worker is free."""
+        request.answered = True
         slot, worker = self.holder(request)
         session = request.session
         if session is not None and message.get("session_used"):
@@ -203,7 +222,8 @@ class Router:
         slot.kill_at = math.inf
         if worker.link.ended.is_set():
             return
-        worker.checkin()
+        if worker.status is WorkerStatus.BUSY:  # else the holder of a lease has checked it in already
+            worker.checkin()
         self.assign_waiting(self.queue.release(worker.incarnation), worker.incarnation)
 
     def assign_waiting(self, request: Request | None, incarnation: int) -> None:
@@ -221,13 +241,13 @@ class Router:
 
     def finish(self, request: Request, result: Result, value: object, error: TrioPoolError | None) -> None:
         """Give a request its one outcome."""
-        self._count(request, result)
         del self.requests[request.request_id]
         if not self.requests:
             self._idle.set()
         if error is not None and error.request_id is None:
             error.request_id = request.request_id
         request.finish(value, error)
+        self._count(request, result)  # last, for it calls the hook, which may look at the counts or raise Ctrl-C
 
     def _count(self, request: Request, result: Result) -> None:
         self.results[result] += 1
@@ -263,6 +283,9 @@ class Router:
         slot, worker = self.holder(request)
         if request.session is not None:
             request.session.used = True
+            if self.sessions.get(request.session.session_id) is not request.session and slot.serving is not None:
+                # Ended during the lease, whose later commands may have made its state anew.
+                worker.cleanup_session(request.session.session_id)
         if worker.link.idle:
             self._release(slot, worker)
         else:
@@ -304,11 +327,14 @@ class Router:
             settle(self, worker)
 
     def stale_reply(self, slot: Slot, wire_id: int) -> None:
-        """Count a reply nobody waits for; it may have been what kept a lease's worker from being free."""
+        """Count a reply nobody waits for."""
         self.stale_replies += 1
         self.emit(StaleReply, slot=slot.index, worker_id=slot.worker_id, incarnation=slot.incarnation, wire_id=wire_id)
+
+    def worker_idle(self, slot: Slot) -> None:
+        """Free a worker whose lease was left while replies were due, whoever waited for them."""
         worker = slot.serving
-        if worker is not None and slot.kill_reason == "lease" and slot.kill_at < math.inf and worker.link.idle:
+        if worker is not None and slot.kill_reason == "lease" and slot.kill_at < math.inf:
             self._release(slot, worker)
 
     # -- sessions ------------------------------------------------------------------------------------------------------
@@ -333,8 +359,8 @@ class Router:
     # -- the end -------------------------------------------------------------------------------------------------------
 
     def close(self, cause: BaseException | None = None) -> None:
-        """Admit nothing more; a cause given later than the first is ignored."""
-        if self.closed is None:
+        """Admit nothing more; a second cause is ignored."""
+        if self.closed is None or (cause is not None and isinstance(self.closed, PoolClosed)):
             self.closed = cause or PoolClosed("the pool is closed")
 
     async def wait_idle(self) -> None:  # noqa: ASYNC910  # nothing to wait for, nothing to do: for open_pool alone

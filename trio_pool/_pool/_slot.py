@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from .._core._events import WorkerExited, WorkerReady, WorkerStarting
+from .._core._exits import Exited
+from .._core._restart import Restart
 from .._process._running import run_worker
 from .._supervision import PlannedExit
 
@@ -67,7 +69,7 @@ class Slot:
             request.wire_id = worker.link.submit(request.encoded, request, drive=drive)
 
     async def run(self, *, task_status: trio.TaskStatus[PoolWorker] = trio.TASK_STATUS_IGNORED) -> None:  # noqa: ASYNC128  # run_worker calls it
-        """Start a worker and stay until it is gone.
+        """Start a worker and stay until it is gone; return if it ended well and is, by policy, not to be replaced.
 
         Raises:
             PlannedExit: It ended because the pool, or somebody who sent it SIGTERM, wanted it.
@@ -79,6 +81,12 @@ class Slot:
         self.incarnation = router.new_incarnation()
         router.emit(WorkerStarting, **self._ident())
         worker = await run_worker(self._setup, self.worker_id, self.incarnation, self, task_status=task_status)
+        if (
+            router.config.restart.restart is Restart.TRANSIENT
+            and worker.exit == Exited(0)
+            and worker.kill_reason is None
+        ):
+            return
         error = worker.crashed(begun=None)
         if planned(worker):
             raise PlannedExit(str(error))
@@ -115,6 +123,10 @@ class Slot:
     def stale(self, worker: PoolWorker, wire_id: int) -> None:
         """Count a reply nobody waits for."""
         self._router.stale_reply(self, wire_id)
+
+    def idle(self, worker: PoolWorker) -> None:
+        """Have a lease ended that was left with replies due."""
+        self._router.worker_idle(self)
 
     def _ident(self) -> dict[str, object]:
         return {"slot": self.index, "worker_id": self.worker_id, "incarnation": self.incarnation}

@@ -30,6 +30,8 @@ class Timer:
             self._next = when
             self._scope.deadline = when
 
+    # Protected, as all that changes the router's state is: a KeyboardInterrupt must not fall into the middle of it.
+    @trio.lowlevel.enable_ki_protection
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Run for as long as the pool lives."""
         self._scope = trio.CancelScope(deadline=self._next)

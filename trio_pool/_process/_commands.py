@@ -80,12 +80,12 @@ def reply_error(
         case "invalid_arguments":
             return InvalidArguments(message, **common)
         case "program_not_found":
-            return ProgramNotFound(message, program_id=str(error.get("program_id", "")), **common)
+            return ProgramNotFound(message, program_id=text_of(error, "program_id"), **common)
         case "unserializable":
             return Unserializable(
                 message,
-                path=str(error.get("path", "result")),
-                type_name=str(error.get("type_name", "")),
+                path=text_of(error, "path") or "result",
+                type_name=text_of(error, "type_name"),
                 outcome=Outcome.EXECUTED,
                 **common,
             )
@@ -102,9 +102,15 @@ def reply_error(
                 f"{command}: {error['type']}: {text}",
                 type_name=error["type"],
                 remote_message=text,
-                remote_traceback=str(error.get("traceback", "")),
+                remote_traceback=text_of(error, "traceback"),
                 **common,
             )
+
+
+def text_of(error: Mapping[str, Any], field: str) -> str:
+    """Return a field that should be a str: of anything else str() may raise, so deeply may it be nested."""
+    value = error.get(field)
+    return value if isinstance(value, str) else ""
 
 
 def _int(value: object) -> int:

@@ -18,6 +18,7 @@ closes nothing: what the worker sent before is still to be read, which is the bu
 
 from __future__ import annotations
 
+import reprlib
 from collections import deque
 from typing import TYPE_CHECKING, Final, Protocol, cast
 
@@ -62,6 +63,7 @@ class Link:
         on_end: Called synchronously, once, when the link ends.
         on_stale: Called with the wire id of a reply that nobody waits for any more.
         on_leaving: Called when the worker announces that it ends by plan.
+        on_idle: Called when a reply came after which the worker owes none.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class Link:
         on_end: Callable[[], None],
         on_stale: Callable[[int], None],
         on_leaving: Callable[[], None],
+        on_idle: Callable[[], None] | None = None,
     ) -> None:
         self.pending: dict[int, Call] = {}
         self.last_id = 0
@@ -83,6 +86,7 @@ class Link:
         self._on_end = on_end
         self._on_stale = on_stale
         self._on_leaving = on_leaving
+        self._on_idle = on_idle
         self._decoder = MessageDecoder(max_frame)
         self._buffer = memoryview(bytearray(DIRECT_SIZE))
         self._forgotten: set[int] = set()
@@ -142,6 +146,7 @@ class Link:
             self._unsent.append(memoryview(data)[sent:])
             self._writers.unpark()
 
+    @trio.lowlevel.enable_ki_protection
     async def write(self) -> None:  # noqa: ASYNC910  # a task of the link's: it ends only with the link
         """Send what did not fit at once, for as long as the link lives; run it as a task."""
         while not self.ended.is_set():
@@ -165,6 +170,8 @@ class Link:
 
     # -- receiving -----------------------------------------------------------------------------------------------------
 
+    # Protected: a KeyboardInterrupt must not fall between reading a reply and handing it out. Likewise below.
+    @trio.lowlevel.enable_ki_protection
     async def pump(self) -> None:  # noqa: ASYNC910  # a task of the link's: it ends only with the link
         """Read replies while some are due and no caller reads them itself, for as long as the link lives; run it as a
         task.
@@ -191,8 +198,7 @@ class Link:
         try:
             for _ in range(LOOKS):
                 await trio.lowlevel.checkpoint()
-                while self.receive():
-                    pass
+                self.receive()
                 if self.pending.get(wire_id) is not call or self.ended.is_set():
                     break
         finally:
@@ -237,6 +243,7 @@ class Link:
             if not self.receive():
                 break
 
+    @trio.lowlevel.enable_ki_protection
     async def drain_to_end(self) -> None:  # noqa: ASYNC910  # a task of the link's: it ends only with the link
         """Read until the stream ends; the caller bounds it. For a link that has ended and whose tasks are gone."""
         while not self._exhausted and self.error is None:
@@ -262,13 +269,14 @@ class Link:
                     self._on_stale(wire_id)
                 else:
                     call.replied(message)
+                if self._on_idle is not None and self.idle:
+                    self._on_idle()
                 return
         elif message.get("type") == "leaving":
             self._on_leaving()
             return
-        self._violated(
-            ProtocolError(f"neither a reply to anything asked nor well-formed: {message!r:.200}", reason="garbage")
-        )
+        shown = reprlib.repr(message)  # repr() itself would raise for what is nested deeply enough
+        self._violated(ProtocolError(f"neither a reply to anything asked nor well-formed: {shown}", reason="garbage"))
 
     def _violated(self, error: ProtocolError) -> None:
         if self.error is None:

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import reprlib
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -18,6 +19,7 @@ from .._core._config import PoolConfig
 from .._core._errors import WorkerInitFailed
 from .._core._messages import CODEC, PROTOCOL, encode_json
 from .._core._worker_states import WorkerEvent, WorkerStatus
+from ._commands import text_of
 from ._launcher import WorkerSpec, python_argv, worker_env
 from ._local import LocalLauncher
 from ._worker import Nobody, PoolWorker
@@ -95,6 +97,8 @@ def _main_module() -> dict[str, str] | None:
     return None if path is None else {"path": os.path.abspath(path)}  # symlinks stay as they were given
 
 
+# Protected: a KeyboardInterrupt between the spawn and the `try` would leave a process that nobody owns.
+@trio.lowlevel.enable_ki_protection
 async def run_worker(
     setup: WorkerSetup,
     worker_id: str,
@@ -114,35 +118,39 @@ async def run_worker(
     began = trio.current_time()
     worker: PoolWorker | None = None
     failure: WorkerInitFailed | None = None
-    try:
-        async with trio.open_nursery() as services:
-            try:
-                handle = await setup.launcher.open(setup.spec(worker_id, incarnation), services)
-            except OSError as exc:
-                failure = WorkerInitFailed(f"could not be started: {exc}", reason="spawn")
-                failure.__cause__ = exc
-            else:
-                # No checkpoint between `open` and this line: from here on the `finally` below owns the process.
-                worker = PoolWorker(handle, worker_id, incarnation, setup.config, observer)
-                observer.spawned(worker)
-                services.start_soon(worker.output.run)
-                services.start_soon(_watch_exit, worker)
-                failure = await _greet(worker, setup)
-                if failure is None:
-                    worker.startup = trio.current_time() - began
-                    worker.advance(WorkerEvent.STARTED)
-                    services.start_soon(worker.link.write)
-                    services.start_soon(worker.link.pump)
-                    observer.ready(worker)
-                    task_status.started(worker)
-                    await worker.link.ended.wait()
-            services.cancel_scope.cancel()
-    finally:
-        if worker is not None:
-            # Shielded, because a process that is not reaped now never will be; bounded, because everything in it is.
-            with trio.CancelScope(shield=True):
-                await _finish(worker)
-            observer.dead(worker)
+    async with trio.open_nursery() as background:  # the launcher's own tasks, needed until the worker is reaped
+        try:
+            async with trio.open_nursery() as services:
+                try:
+                    handle = await setup.launcher.open(setup.spec(worker_id, incarnation), background)
+                except (OSError, ValueError) as exc:  # ValueError: a NUL in a name
+                    failure = WorkerInitFailed(f"could not be started: {exc}", reason="spawn")
+                    failure.__cause__ = exc
+                else:
+                    # No checkpoint between `open` and this line: from here on the `finally` below owns the process.
+                    worker = PoolWorker(handle, worker_id, incarnation, setup.config, observer)
+                    observer.spawned(worker)
+                    services.start_soon(worker.output.run)
+                    services.start_soon(_watch_exit, worker)
+                    failure = await _greet(worker, setup)
+                    if failure is None:
+                        worker.startup = trio.current_time() - began
+                        worker.advance(WorkerEvent.STARTED)
+                        services.start_soon(worker.link.write)
+                        services.start_soon(worker.link.pump)
+                        observer.ready(worker)
+                        task_status.started(worker)
+                        await worker.link.ended.wait()
+                services.cancel_scope.cancel()
+        finally:
+            if worker is not None:
+                # Shielded, for a process not reaped now never will be; bounded, for all in it is.
+                with trio.CancelScope(shield=True):
+                    try:
+                        await _finish(worker)
+                    finally:
+                        observer.dead(worker)
+        background.cancel_scope.cancel()
     if failure is not None:
         raise _with_facts(failure, worker_id, incarnation, worker)
     if worker is None:
@@ -172,10 +180,12 @@ async def _greet(worker: PoolWorker, setup: WorkerSetup) -> WorkerInitFailed | N
         return WorkerInitFailed("ended before it was ready", reason="exit")
     if message.get("type") == "failed":
         error = _as_map(message.get("error"))
-        text = f"cannot load its application: {error.get('type')}: {error.get('message')}"
-        return WorkerInitFailed(text, reason="application", remote_traceback=str(error.get("traceback", "")))
+        text = f"cannot load its application: {text_of(error, 'type')}: {text_of(error, 'message')}"
+        return WorkerInitFailed(text, reason="application", remote_traceback=text_of(error, "traceback"))
     if message.get("type") != "ready" or message.get("protocol") != PROTOCOL or message.get("codec") != CODEC:
-        return WorkerInitFailed(f"answered hello with {message!r:.200}", reason="protocol")
+        return WorkerInitFailed(f"answered hello with {reprlib.repr(message):.200}", reason="protocol")
+    if link.ended.is_set():
+        return WorkerInitFailed("ended as it got ready", reason="exit")
     worker.marks_begun = message.get("begun") == "page"
     return None
 
@@ -203,11 +213,11 @@ async def _finish(worker: PoolWorker) -> None:
     The group is killed while its leader is unreaped: until then nobody else can get its number, so no stranger is hit.
     The socket is read to its end after the kill, for the replies in it outlive their writer.
     """
-    if worker.status is WorkerStatus.STARTING:
-        worker.link.end("init")
-    else:
-        worker.stop()
     try:
+        if worker.status is WorkerStatus.STARTING:
+            worker.link.end("init")
+        else:
+            worker.stop()
         if worker.gentle:
             await _last_words(worker, STOP_STEP)
             if worker.exit is None:

@@ -90,6 +90,10 @@ class WorkerObserver(Protocol):
         """A reply came that nobody waits for."""
         ...
 
+    def idle(self, worker: PoolWorker) -> None:
+        """A reply came after which the worker owes none."""
+        ...
+
 
 class Nobody:
     """An observer for whom nothing matters."""
@@ -107,6 +111,9 @@ class Nobody:
         """Do nothing."""
 
     def stale(self, worker: PoolWorker, wire_id: int) -> None:
+        """Do nothing."""
+
+    def idle(self, worker: PoolWorker) -> None:
         """Do nothing."""
 
 
@@ -163,10 +170,12 @@ class PoolWorker:
             on_end=self._ended,
             on_stale=self._stale,
             on_leaving=self._leaving,
+            on_idle=self._idle,
         )
         self.output = OutputPump(handle.output or _Silence(), worker_id)
         self._config = config
         self._observer = observer
+        self._bound: str | None = None  # the session of this checkout; `session_id` also remembers the last one's
 
     def __repr__(self) -> str:
         return f"<PoolWorker {self.worker_id} incarnation {self.incarnation} pid {self.pid} {self.status}>"
@@ -200,11 +209,12 @@ class PoolWorker:
             IllegalTransition: It is not ready.
         """
         if self.status is WorkerStatus.BUSY:
-            if session_id is not None and session_id == self.session_id:
+            if session_id is not None and session_id == self._bound:
                 return
-            message = f"{self.worker_id} is checked out by session {self.session_id!r}, not {session_id!r}"
+            message = f"{self.worker_id} is checked out by session {self._bound!r}, not {session_id!r}"
             raise SessionMismatch(message, worker_id=self.worker_id, pid=self.pid, session_id=session_id)
         self.advance(WorkerEvent.CHECKOUT)
+        self._bound = session_id
         if session_id is not None:
             self.session_id = session_id
 
@@ -217,8 +227,8 @@ class PoolWorker:
         """
         result = Checkin(result)
         self.advance(WorkerEvent.CHECKIN)
-        if result is Checkin.SESSION_CLEANUP and self.session_id is not None:
-            self.cleanup_session(self.session_id)
+        if result is Checkin.SESSION_CLEANUP and self._bound is not None:
+            self.cleanup_session(self._bound)
             self.session_id = None
         elif result is Checkin.ERROR:
             self.stats.errors += 1
@@ -260,7 +270,7 @@ class PoolWorker:
             Unserializable: The arguments cannot be sent; nothing was.
             FrameTooLarge: The arguments exceed ``max_frame``; nothing was sent.
         """
-        session_id = self.session_id if self.status is WorkerStatus.BUSY else None
+        session_id = self._bound if self.status is WorkerStatus.BUSY else None
         encoded = request(command, args, session_id, self._config.max_frame)
         if self.link.ended.is_set():
             # Its owner is burying it, within a bound; after that more can be said about its end.
@@ -386,6 +396,9 @@ class PoolWorker:
     def _stale(self, wire_id: int) -> None:
         self.stats.stale_replies += 1
         self._observer.stale(self, wire_id)
+
+    def _idle(self) -> None:
+        self._observer.idle(self)
 
     def _leaving(self) -> None:
         self.leaving = True

@@ -110,7 +110,6 @@ class ChildTask:
         self.settled = trio.Event()
         self.ended = trio.Event()
 
-    @trio.lowlevel.enable_ki_protection
     def stop(self) -> None:
         """Cancel the child, be it starting, running or waiting for its restart. Idempotent, never waits."""
         if self.status is ChildStatus.STOPPED:
@@ -119,14 +118,12 @@ class ChildTask:
         if self._scope is not None:
             self._scope.cancel(reason=f"supervisor stops child {self.spec.id!r}")
 
-    @trio.lowlevel.enable_ki_protection
     def finish(self) -> None:
         """Note that its task is through and wake who waits for that."""
         self.status = ChildStatus.STOPPED
         self.settled.set()
         self.ended.set()
 
-    @trio.lowlevel.enable_ki_protection
     async def run(self) -> BaseException | None:
         """Run one incarnation to its end.
 
@@ -164,15 +161,12 @@ class ChildTask:
             return exc  # noqa: ASYNC104,ASYNC910  # as above; `pause` is a checkpoint before the next incarnation
         return None
 
-    @trio.lowlevel.enable_ki_protection
     async def pause(self, delay: float) -> None:
         """Wait before a restart, or until the child is stopped.
 
         There is a checkpoint even without a delay, or a child failing as fast as it is started would leave nobody else
         a turn. OTP puts a retry at the end of the supervisor's mailbox for the same reason.
         """
-        if self.stopping:
-            return  # noqa: ASYNC910  # there is no next incarnation to wait for
         with trio.CancelScope(shield=True) as self._scope:  # shielded for the reason `run` gives
             await trio.sleep(delay)
         self._scope = None

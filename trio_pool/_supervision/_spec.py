@@ -25,10 +25,11 @@ class Strategy(StrEnum):
 
 
 class PlannedExit(Exception):
-    """Raised by a started child that ends by plan and wants no blame for it.
+    """Raised by a started child that ends by plan and is to be replaced: neither a crash nor the end of its work.
 
-    A permanent child is started again at once, uncharged and undelayed; for a transient or temporary one it is a clean
-    exit. The supervisor trusts it: a child that does nothing but raise it is restarted for ever.
+    A permanent or transient child is started again at once, uncharged and undelayed; a temporary one never is. A
+    transient child that has done its work returns instead. The supervisor trusts it: a child that does nothing but
+    raise it is restarted for ever.
     """
 
 

@@ -102,6 +102,7 @@ class Supervisor:
         await self._tree.start(child, keep=True)
         return child.handle
 
+    @trio.lowlevel.enable_ki_protection
     async def terminate_child(self, child_id: str) -> None:
         """Stop a child and wait until it has ended; what it raises meanwhile is logged.
 

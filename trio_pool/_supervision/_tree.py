@@ -5,6 +5,9 @@ Every decision is made where it is due, in one synchronous function that the chi
 (`Tree._ended`), so that no exit is ever in flight: a child is seen starting, running, restarting, stopping or stopped,
 and nothing in between. A strategy that restarts siblings too would hand them, from that same place, to a task that
 stops and starts them in order; one that restarts the failed child alone, the only one there is, needs no such task.
+
+All this runs protected from KeyboardInterrupt, which would leave a change of state half done: the roots of tasks, the
+public calls and what children call into are marked, and Trio extends that to what they call. Children are exempted.
 """
 
 from __future__ import annotations
@@ -66,7 +69,6 @@ class Tree:
         self._fatal: BaseException | None = None
         self._stopping = False
 
-    @trio.lowlevel.enable_ki_protection
     async def start_new(self, spec: ChildSpec) -> ChildTask:
         """Add a child and wait until it has started, or leave no trace of it."""
         child = ChildTask(spec, BackoffTimer(self._backoff, self._rng), self._child_started)
@@ -74,7 +76,6 @@ class Tree:
         await self.start(child, keep=False)
         return child
 
-    @trio.lowlevel.enable_ki_protection
     async def start(self, child: ChildTask, *, keep: bool) -> None:
         """Start a child and wait until it has started; say whether to keep its specification if this is cancelled."""
         child.begin()
@@ -103,7 +104,6 @@ class Tree:
             self.check_open(child.spec.id)
             raise self.refusal(child.spec.id, "terminated")
 
-    @trio.lowlevel.enable_ki_protection
     def stop(self) -> None:
         """Cancel the body and every child at once. Idempotent, never waits."""
         if self._stopping:
@@ -127,7 +127,6 @@ class Tree:
             if not child.ended.is_set():
                 self._report_overdue(child, shutdown)
 
-    @trio.lowlevel.enable_ki_protection
     async def stop_child(self, child: ChildTask) -> None:
         """Stop a child and wait until it has ended."""
         ended = child.ended  # of this run: before this task is woken, another may have begun the next
@@ -221,7 +220,7 @@ class Tree:
         restart = child.spec.restart
         if restart is Restart.TRANSIENT:
             # A supervisor that gave up has ended in an orderly way, as OTP sees it: exit reason `shutdown`.
-            return not (error is None or planned or is_give_up(error))
+            return planned or not (error is None or is_give_up(error))
         return restart is Restart.PERMANENT
 
     def _finish(self, child: ChildTask) -> None:
@@ -258,7 +257,6 @@ class Tree:
             self._fatal = error
         self.stop()
 
-    @trio.lowlevel.enable_ki_protection
     def _child_started(self, child: ChildTask) -> None:
         child.timer.started(trio.current_time())
         self._observer.emit(ChildStarted(child_id=child.spec.id, restarts=child.handle.restarts))
