@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from trio_pool._core._errors import FrameTooLarge, ProtocolError, Unserializable
 from trio_pool._core._frames import DIRECT_SIZE, encode_header
-from trio_pool._core._messages import MessageDecoder, encode, encode_json, pieces
+from trio_pool._core._messages import MessageDecoder, encode, encode_json, encode_leaving, pieces
 
 MAX_FRAME = 1 << 21
 HELLO = {"type": "hello", "protocol": 1}
@@ -477,3 +477,10 @@ def test_hello_is_readable_json() -> None:
     data = encode_json(HELLO)
     assert int.from_bytes(data[:4], "big") == len(data) - 4
     assert json.loads(data[4:]) == HELLO
+
+
+def test_the_leave_of_a_worker_is_a_message_of_its_own() -> None:
+    """A worker that ends by plan says so after everything else; the decoder gives it like any message."""
+    decoder = MessageDecoder(1 << 20)
+    assert decoder.feed(encode_json({"type": "ready"}) + encode_leaving()) == [{"type": "ready"}, {"type": "leaving"}]
+    assert decoder.error is None

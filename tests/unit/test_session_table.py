@@ -115,7 +115,7 @@ TestSessionTables = SessionTables.TestCase
 TestSessionTables.settings = settings(max_examples=60, stateful_step_count=30, deadline=None)
 
 
-@pytest.mark.parametrize("session_id", ["", 7, None, b"a", "x" * (MAX_ID_BYTES + 1), "ü" * 128], ids=repr)
+@pytest.mark.parametrize("session_id", ["\ud800", [], "", 7, None, b"a", "x" * (MAX_ID_BYTES + 1), "ü" * 128], ids=repr)
 def test_a_bad_id_is_refused_and_leaves_nothing(session_id: object) -> None:
     """An id is a non-empty str of up to 255 bytes, in UTF-8."""
     table = SessionTable(TTL, MAX_SESSIONS)
@@ -193,3 +193,15 @@ def test_what_is_not_tracked_cannot_be_ended_and_what_is_too_much_not_be_made() 
     with pytest.raises(SessionNotFound) as missing:
         table.end("a")
     assert missing.value.session_id == "a"
+
+
+def test_touching_a_session_that_was_ended_changes_nothing() -> None:
+    """A request that outlives its session does not bring it back, nor touch another of the same id."""
+    table = SessionTable(10.0, 10)
+    ended = table.use("s", 0.0)
+    table.end("s")
+    table.touch(ended, 5.0)
+    assert len(table) == 0
+    anew = table.use("s", 6.0)
+    table.touch(ended, 9.0)
+    assert (ended.last_used, anew.last_used) == (0.0, 6.0)
