@@ -11,6 +11,7 @@ import trio
 from _leaks import Snapshot, leaks
 from _workers import PATIENCE, opened, python, read_all, read_line, spec
 
+from chaos import ChaosLauncher
 from trio_pool._core._exits import Exited, Signaled
 from trio_pool._process._local import LocalLauncher
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from trio_pool._core._exits import Exit
     from trio_pool._process._launcher import Launcher, WorkerHandle
 
-LAUNCHERS: dict[str, Callable[[], Launcher]] = {"local": LocalLauncher}
+LAUNCHERS: dict[str, Callable[[], Launcher]] = {"local": LocalLauncher, "chaos": ChaosLauncher}
 
 SLEEPER = spec("sleep", "100")
 ECHO = spec(

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from .._core._errors import ChildError, RestartIntensityExceeded
+from .._core._errors import ChildError, RestartIntensityExceeded, TrioPoolError
 from .._core._restart import BackoffTimer, Restart
 from ._child import ChildStatus, ChildTask
 from ._events import ChildExited, ChildOverdue, ChildStarted, ChildStopped, GaveUp, Observer, RestartScheduled, logger
@@ -293,15 +293,17 @@ class Tree:
         if error is not None:
             message = f"{message}: {_brief(error)}"
         extra = {"supervisor": self.name, "child_id": child.spec.id}
+        # An error of ours says in its one line what there is to know; the traceback would only show where we raised it.
+        trace = None if isinstance(error, TrioPoolError) else error
         logger.log(
-            level, "child %r of supervisor %r %s", child.spec.id, self.name, message, exc_info=error, extra=extra
+            level, "child %r of supervisor %r %s", child.spec.id, self.name, message, exc_info=trace, extra=extra
         )
 
 
 def _brief(error: Exception) -> str:
     """Return one line on an exception of a child, whose ``repr()`` may be broken."""
     try:
-        return repr(error).replace("\n", " ")
+        return str(error) if isinstance(error, TrioPoolError) else repr(error).replace("\n", " ")
     except Exception:
         return f"<{type(error).__name__} whose repr() raises>"
 
