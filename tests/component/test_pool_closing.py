@@ -1,0 +1,78 @@
+"""Closing a pool: bounded, with an outcome for everyone."""
+
+from __future__ import annotations
+
+import signal
+
+import pytest
+import trio
+import trio.testing
+from _pools import (
+    APP,
+    kill,
+)
+
+import trio_pool
+
+pytestmark = pytest.mark.slow
+
+
+async def test_leaving_normally_lets_what_is_there_end() -> None:
+    """Within shutdown_grace running and queued requests finish; new ones are refused."""
+    values: list[object] = []
+    async with trio.open_nursery() as nursery:
+        async with trio_pool.open_pool(APP, size=1) as pool:
+
+            async def ask(n: int) -> None:
+                await pool.execute_anonymous("sleep", {"duration": 0.1})
+                values.append(n)
+
+            for n in range(3):
+                nursery.start_soon(ask, n)
+            await trio.testing.wait_all_tasks_blocked()
+        with pytest.raises(trio_pool.PoolClosed):
+            await pool.execute_anonymous("ping")
+        assert (await pool.health_check()).status == "unhealthy"
+    assert sorted(values) == [0, 1, 2]  # type: ignore[type-var]  # they are ints
+
+
+async def test_closing_is_bounded_whatever_the_workers_do() -> None:
+    """Frozen and busy workers: running requests crash with reason shutdown, waiting ones get PoolClosed, in two
+    seconds.
+    """
+    results: list[tuple[str, object]] = []
+    async with trio.open_nursery() as nursery:
+        began = 0.0
+        with pytest.raises(KeyError):  # noqa: PT012  # the body is the point
+            async with trio_pool.open_pool(APP, size=3) as pool:
+
+                async def ask() -> None:
+                    try:
+                        await pool.execute_anonymous("sleep", {"duration": 60.0})
+                    except trio_pool.TrioPoolError as exc:
+                        results.append((type(exc).__name__, getattr(exc, "reason", None)))
+
+                for _ in range(5):
+                    nursery.start_soon(ask)
+                await trio.testing.wait_all_tasks_blocked(0.05)
+                for info in pool.get_pool_status().workers[:2]:
+                    kill(info, signal.SIGSTOP)
+                began = trio.current_time()
+                raise KeyError("leave")
+        took = trio.current_time() - began
+    assert sorted(results) == [("PoolClosed", None)] * 2 + [("WorkerCrashed", "shutdown")] * 3
+    assert took < 2.0
+
+
+async def test_the_body_error_leaves_open_pool_unchanged() -> None:
+    """No group, no copy; and a cancellation from outside is a plain one."""
+    mistake = KeyError("mine")
+    with pytest.raises(KeyError) as caught:
+        async with trio_pool.open_pool(size=1):
+            raise mistake
+    assert caught.value is mistake
+    with trio.CancelScope() as scope:
+        async with trio_pool.open_pool(size=1):
+            scope.cancel()
+            await trio.lowlevel.checkpoint()
+    assert scope.cancelled_caught
