@@ -269,6 +269,7 @@ async def test_the_progress_word_is_the_worker_s_and_survives_it(launcher: Launc
     code = (
         "import mmap, os\n"
         "page = mmap.mmap(int(os.environ['TRIO_POOL_PAGE_FD']), 4096)\n"
+        "os.read(int(os.environ['TRIO_POOL_FD']), 1)\n"
         "memoryview(page).cast('Q')[0] = 2**40 + 7\n"
         "print('stored', flush=True)\n"
         "os.read(int(os.environ['TRIO_POOL_FD']), 1)"
@@ -277,6 +278,7 @@ async def test_the_progress_word_is_the_worker_s_and_survives_it(launcher: Launc
         if handle.begun is None:
             return  # this launcher offers no page, and says so
         assert handle.begun() == 0
+        handle.transport.send(b"x")
         assert await read_line(handle) == "stored"
         assert handle.begun() == 2**40 + 7
         await handle.kill()
