@@ -196,7 +196,7 @@ class Tree:
         else:
             self._log(logging.WARNING, child, "crashed" if child.started else "failed to restart", error)
         exited = ChildExited(child_id=child.spec.id, error=error, planned=planned)
-        if not self._restarts(child, error, planned=planned):
+        if not self._restarts(child, error):
             self._finish(child)
             self._observer.emit(exited)
             return None
@@ -216,11 +216,11 @@ class Tree:
         self._observer.emit(RestartScheduled(child_id=child.spec.id, delay=delay))
         return delay
 
-    def _restarts(self, child: ChildTask, error: Exception | None, *, planned: bool) -> bool:
+    def _restarts(self, child: ChildTask, error: Exception | None) -> bool:
         restart = child.spec.restart
         if restart is Restart.TRANSIENT:
             # A supervisor that gave up has ended in an orderly way, as OTP sees it: exit reason `shutdown`.
-            return planned or not (error is None or is_give_up(error))
+            return not (error is None or is_give_up(error))
         return restart is Restart.PERMANENT
 
     def _finish(self, child: ChildTask) -> None:
