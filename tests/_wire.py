@@ -160,6 +160,12 @@ class RawWorker:
         for piece in pieces(request_id, encode(fields, MAX_FRAME)):
             self.socket.sendall(piece)
 
+    def send_together(self, *commands: str) -> None:
+        """Write several requests in one piece, numbered from 1: the worker cannot end between them."""
+        messages = [encode({"command": command, "args": {}}, MAX_FRAME) for command in commands]
+        frames = (pieces(number, message) for number, message in enumerate(messages, 1))
+        self.socket.sendall(b"".join(piece for parts in frames for piece in parts))
+
     def receive(self) -> dict[str, Any]:
         """Return the next message of the worker."""
         while not self.replies:

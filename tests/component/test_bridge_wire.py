@@ -213,8 +213,7 @@ def test_a_parent_that_hangs_up_during_a_command_ends_the_worker_after_it(meetin
 def test_shutdown_is_answered_and_then_obeyed() -> None:
     """Requests behind it are not taken."""
     with ready_worker() as worker:
-        worker.send(1, "shutdown")
-        worker.send(2, "ping")
+        worker.send_together("shutdown", "ping")
         assert worker.receive()["result"]["status"] == "shutting_down"
         assert worker.at_end_of_stream()
         assert worker.exit_code() == 0
