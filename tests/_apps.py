@@ -163,3 +163,10 @@ def produce_late(size: int, seconds: float) -> bytes:
     """Occupy the worker, then return that many bytes."""
     time.sleep(seconds)
     return b"x" * size
+
+
+@bridge.command
+def hang_up() -> None:
+    """Close the connection to the application, and live on."""
+    os.closerange(3, 64)
+    time.sleep(100)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import subprocess
@@ -71,12 +72,23 @@ def abort() -> None:
 
 
 @bridge.command
-def twice() -> int:
-    """Fork and come back in both processes."""
-    child = os.fork()
+def twice(how: str) -> int:
+    """Fork and come back in both processes; return how the child ended."""
+    # The C library's own fork runs none of the interpreter's hooks.
+    child: int = ctypes.CDLL(None).fork() if how == "in C" else os.fork()
     if child:
-        os.waitpid(child, 0)
-    return child
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if how == "raising":
+        raise LookupError("in the child")
+    if how == "exiting":
+        sys.exit(7)
+    return 0
+
+
+@bridge.command
+def fork_on_signal() -> None:
+    """Have SIGUSR1 fork a child that comes back from its handler."""
+    signal.signal(signal.SIGUSR1, lambda *_: os.fork() and os.wait())
 
 
 @bridge.command

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ._core._events import RequestDispatched as RequestDispatched
     from ._core._events import RequestFinished as RequestFinished
     from ._core._events import RequestRedispatched as RequestRedispatched
+    from ._core._events import RequestResult as RequestResult
     from ._core._events import RestartScheduled as RestartScheduled
     from ._core._events import SessionBound as SessionBound
     from ._core._events import SessionForgotten as SessionForgotten
@@ -35,10 +36,12 @@ if TYPE_CHECKING:
     from ._core._exits import Lost as Lost
     from ._core._exits import Signaled as Signaled
     from ._core._restart import Backoff as Backoff
+    from ._core._restart import Jitter as Jitter
     from ._core._restart import Restart as Restart
     from ._core._restart import RestartPolicy as RestartPolicy
     from ._core._session_table import SessionInfo as SessionInfo
     from ._core._session_table import SessionStatus as SessionStatus
+    from ._core._worker_states import IllegalTransition as IllegalTransition
     from ._core._worker_states import WorkerStatus as WorkerStatus
     from ._pool import EventStream as EventStream
     from ._pool import HealthStatus as HealthStatus
@@ -61,9 +64,16 @@ if TYPE_CHECKING:
     from ._process._worker import PoolWorker as PoolWorker
     from ._process._worker import Response as Response
     from ._supervision import Child as Child
+    from ._supervision import ChildExited as ChildExited
+    from ._supervision import ChildOverdue as ChildOverdue
+    from ._supervision import ChildRestartScheduled as ChildRestartScheduled
     from ._supervision import ChildSpec as ChildSpec
+    from ._supervision import ChildStarted as ChildStarted
+    from ._supervision import ChildStopped as ChildStopped
     from ._supervision import PlannedExit as PlannedExit
     from ._supervision import Supervisor as Supervisor
+    from ._supervision import SupervisorEvent as SupervisorEvent
+    from ._supervision import SupervisorGaveUp as SupervisorGaveUp
     from ._supervision import open_supervisor as open_supervisor
     from .errors import ChildError as ChildError
     from .errors import CommandTimeout as CommandTimeout
@@ -96,13 +106,13 @@ else:
         "._core._config": "HealthPolicy PoolConfig PoolOptions SessionPolicy",
         "._core._events": (
             "GaveUp HealthMissed HookDisabled PoolEvent RequestDispatched RequestFinished RequestRedispatched"
-            " RestartScheduled SessionBound SessionForgotten StaleReply WorkerExited WorkerKilled WorkerReady"
-            " WorkerStarting"
+            " RequestResult RestartScheduled SessionBound SessionForgotten StaleReply WorkerExited WorkerKilled"
+            " WorkerReady WorkerStarting"
         ),
         "._core._exits": "Exit Exited Lost Signaled",
-        "._core._restart": "Backoff Restart RestartPolicy",
+        "._core._restart": "Backoff Jitter Restart RestartPolicy",
         "._core._session_table": "SessionInfo SessionStatus",
-        "._core._worker_states": "WorkerStatus",
+        "._core._worker_states": "IllegalTransition WorkerStatus",
         "._pool": (
             "EventStream HealthStatus PoolHealth PoolMetrics PoolSession PoolStatus SessionPool WorkerInfo open_pool"
         ),
@@ -111,7 +121,10 @@ else:
         "._process._transport": "Transport",
         "._process._running": "open_worker",
         "._process._worker": "Checkin Health PoolWorker Response",
-        "._supervision": "Child ChildSpec PlannedExit Supervisor open_supervisor",
+        "._supervision": (
+            "Child ChildExited ChildOverdue ChildRestartScheduled ChildSpec ChildStarted ChildStopped PlannedExit"
+            " Supervisor SupervisorEvent SupervisorGaveUp open_supervisor"
+        ),
         ".errors": (
             "ChildError CommandTimeout FrameTooLarge InvalidArguments Outcome PoolClosed"
             " PoolSaturated PoolTimeout ProgramNotFound ProtocolError RemoteError RestartIntensityExceeded SessionLimit"
@@ -126,7 +139,10 @@ else:
         from importlib import import_module, metadata
 
         if name == "__version__":
-            value = metadata.version("trio_pool")
+            try:
+                value = metadata.version("trio_pool")
+            except metadata.PackageNotFoundError:
+                value = "0+unknown"  # run from a source tree that was never installed
         elif name in ("errors", "bridge", "testing"):
             return import_module(f".{name}", __name__)
         elif name in _PUBLIC:

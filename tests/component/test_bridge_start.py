@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -151,6 +152,98 @@ def test_a_main_script_is_imported_again_by_its_path(tmp_path: Path) -> None:
     with ready_worker("__main__:bridge", main={"path": str(path)}) as worker:
         assert worker.call(1, "name")["result"] == "__mp_main__"
         assert worker.call(2, "__call__", {"function": "__main__:double", "args": [4]})["result"] == 8
+
+
+def test_a_main_script_is_compiled_as_it_was_written(tmp_path: Path) -> None:
+    """No future statement of this library's own modules leaks into it: its annotations are what they say."""
+    path = tmp_path / "script.py"
+    path.write_text("def f(x: int): pass\ndef annotations():\n    return [f.__annotations__ == {'x': int}]\n")
+    with ready_worker(main={"path": str(path)}) as worker:
+        assert worker.call(1, "__call__", {"function": "__main__:annotations", "args": []})["result"] == [True]
+
+
+def test_a_folder_run_as_a_script_is_imported_again_by_the_path_of_its_main(tmp_path: Path) -> None:
+    """``python folder/`` finds the modules beside its ``__main__.py``, as in the application."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "beside.py").write_text("NUMBER = 3\n")
+    main = folder / "__main__.py"
+    main.write_text("from beside import NUMBER\n" + SCRIPT + "\ndef number():\n    return NUMBER\n")
+    with ready_worker("__main__:bridge", main={"path": str(main)}, sys_path=[str(folder)]) as worker:
+        assert worker.call(1, "name")["result"] == "__mp_main__"
+        assert worker.call(2, "__call__", {"function": "__main__:number", "args": []})["result"] == 3
+
+
+UNUSABLE_MAINS: dict[str, tuple[dict[str, str] | None, str]] = {
+    "none": (None, "neither a name nor a file"),
+    "the bootstrap's name": ({"name": "__main__"}, "no name but '__main__'"),
+    "a worker's own name": ({"name": "__mp_main__"}, "no name but '__mp_main__'"),
+    "in a zip archive": ({"path": "app.zip/__main__.py"}, "is no file"),
+    "standard input": ({"path": "<stdin>"}, "is no file"),
+    # As bash's process substitution makes them; to open it would wait for ever.
+    "a pipe": ({"path": "pipe"}, "is no file"),
+}
+
+
+@pytest.mark.parametrize(("main", "words"), UNUSABLE_MAINS.values(), ids=UNUSABLE_MAINS)
+def test_a_main_module_that_cannot_be_imported_again_is_refused_in_a_sentence(
+    main: dict[str, str] | None, words: str, tmp_path: Path
+) -> None:
+    """As the home of the application or of a function; a worker that needs nothing of it does not mind."""
+    with zipfile.ZipFile(tmp_path / "app.zip", "w") as archive:
+        archive.writestr("__main__.py", SCRIPT)
+    os.mkfifo(tmp_path / "pipe")
+    if main is not None and "path" in main:
+        main = {"path": str(tmp_path / main["path"])}
+    with raw_worker("__main__:bridge", main=main) as worker:
+        error = failed(worker)
+        assert error["type"] == "ImportError"
+        assert error["message"].startswith("the application's main module cannot be imported again: ")
+        assert words in error["message"]
+    with ready_worker(main=main) as worker:
+        refused = worker.call(1, "__call__", {"function": "__main__:double", "args": [1]})["error"]
+        assert refused["kind"] == "invalid_arguments"
+        assert words in refused["message"]
+        assert "\n" not in refused["message"]
+        assert worker.call(2, "ping")["success"]
+
+
+ARGUMENTS_APP = """
+import sys
+from trio_pool.bridge import Bridge
+
+bridge = Bridge()
+seen = list(sys.argv)
+
+@bridge.command
+def arguments() -> list[object]:
+    return [seen, sys.argv]
+"""
+
+
+@pytest.mark.parametrize("argv", [["prog.py", "--flag", "\udcff\N{SNOWMAN}"], [""], []], ids=ascii)
+def test_the_application_is_imported_with_its_parents_arguments(argv: list[str], tmp_path: Path) -> None:
+    """``sys.argv`` is the parent's, before the first line of the application runs."""
+    (tmp_path / "arguments_app.py").write_text(ARGUMENTS_APP.replace("list(sys.argv)", "list(map(ascii, sys.argv))"))
+    with ready_worker("arguments_app:bridge", sys_path=[str(tmp_path)], hello={"argv": argv}) as worker:
+        seen = [ascii(argument) for argument in argv]
+        assert worker.call(1, "__call__", {"function": "arguments_app:seen.copy", "args": []})["result"] == seen
+
+
+@pytest.mark.slow
+def test_the_longest_arguments_linux_allows_fit_into_a_hello(tmp_path: Path) -> None:
+    """A program started with very many file names can have a pool: 6 MiB, of which JSON makes 36."""
+    (tmp_path / "arguments_app.py").write_text(ARGUMENTS_APP)
+    argv = ["prog.py", "\udcff" * (6 * 2**20)]
+    with ready_worker("arguments_app:bridge", sys_path=[str(tmp_path)], hello={"argv": argv}) as worker:
+        assert worker.call(1, "__call__", {"function": "arguments_app:seen.__len__", "args": []})["result"] == 2
+
+
+def test_a_hello_without_arguments_leaves_them_as_they_are(tmp_path: Path) -> None:
+    """A parent that does not say is not guessed at."""
+    (tmp_path / "arguments_app.py").write_text(ARGUMENTS_APP)
+    with ready_worker("arguments_app:bridge", sys_path=[str(tmp_path)]) as worker:
+        assert worker.call(1, "arguments")["result"] == [[BOOTSTRAP], [BOOTSTRAP]]
 
 
 def test_a_main_module_is_imported_again_by_its_name(tmp_path: Path) -> None:

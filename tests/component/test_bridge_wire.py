@@ -169,13 +169,6 @@ def test_the_worker_ignores_sigint_and_offers_itself_when_memory_runs_out(worker
     assert worker.call(801, "ping")["success"]
 
 
-def test_a_command_that_forks_and_returns_twice_is_answered_once() -> None:
-    """The child has no socket, so it cannot answer a second time, or take a request."""
-    with ready_worker(APP) as worker:
-        assert worker.call(1, "twice")["result"] > 0
-        assert worker.call(2, "ping")["success"]
-
-
 def test_a_forked_child_does_not_hide_the_workers_death() -> None:
     """The stream ends with the worker although a child of it lives on."""
     with ready_worker(APP) as worker:
@@ -211,13 +204,35 @@ def test_a_parent_that_hangs_up_during_a_command_ends_the_worker_after_it(meetin
 
 
 def test_shutdown_is_answered_and_then_obeyed() -> None:
-    """Requests behind it are not taken."""
+    """Its leave follows, as after SIGTERM: a planned end, whoever asked. Requests behind it are not taken."""
     with ready_worker() as worker:
         worker.send_together("shutdown", "ping")
         assert worker.receive()["result"]["status"] == "shutting_down"
+        assert worker.receive() == {"type": "leaving"}
         assert worker.at_end_of_stream()
         assert worker.exit_code() == 0
         assert worker.begun() == 1
+
+
+def test_shutdown_and_sigterm_together_end_the_worker_once() -> None:
+    """There is one leave, whichever comes first."""
+    with ready_worker() as worker:
+        worker.send(1, "shutdown")
+        worker.process.terminate()
+        messages = [worker.receive()]
+        if "id" in messages[0]:
+            messages.append(worker.receive())
+        assert messages[-1] == {"type": "leaving"}
+        assert worker.at_end_of_stream()
+        assert worker.exit_code() == 0
+
+
+def test_a_parent_that_hangs_up_behind_its_shutdown_is_obeyed_all_the_same() -> None:
+    """Neither reply nor leave has anywhere to go."""
+    with ready_worker() as worker:
+        worker.send(1, "shutdown")
+        worker.socket.close()
+        assert worker.exit_code() == 0
 
 
 def test_sigterm_ends_an_idle_worker_at_once() -> None:

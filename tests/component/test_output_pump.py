@@ -45,7 +45,11 @@ def pipe() -> Iterator[tuple[io.FileIO, io.FileIO]]:
 
 
 def messages(records: list[logging.LogRecord]) -> list[str]:
-    return [record.getMessage() for record in records]
+    """Return what was logged, without the worker's name, which every line begins with."""
+    texts = [record.getMessage() for record in records]
+    prefixes = [f"{record.__dict__['worker_id']}: " for record in records]
+    assert all(text.startswith(prefix) for text, prefix in zip(texts, prefixes, strict=True))
+    return [text.removeprefix(prefix) for text, prefix in zip(texts, prefixes, strict=True)]
 
 
 async def test_each_line_is_a_record_with_the_worker_s_id(records: list[logging.LogRecord]) -> None:
@@ -128,7 +132,7 @@ async def test_a_flood_is_read_to_its_end_dropped_and_counted(
     assert pump.dropped == 36_000
     notices = [record for record in records if record.levelno == logging.WARNING]
     assert 1 <= len(notices) <= 6
-    assert sum(int(record.getMessage().split()[0]) for record in notices) == 36_000
+    assert sum(int(text.split()[0]) for text in messages(notices)) == 36_000
     assert {record.__dict__["worker_id"] for record in notices} == {"w"}
 
 

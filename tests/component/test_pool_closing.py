@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import sys
+from typing import TYPE_CHECKING
 
 import pytest
 import trio
@@ -13,6 +16,9 @@ from _pools import (
 )
 
 import trio_pool
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.slow
 
@@ -75,4 +81,40 @@ async def test_the_body_error_leaves_open_pool_unchanged() -> None:
         async with trio_pool.open_pool(size=1):
             scope.cancel()
             await trio.lowlevel.checkpoint()
+    assert scope.cancelled_caught
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["pool", "worker"])
+def test_an_interrupt_while_workers_start_leaves_bare(alone: bool, tmp_path: Path) -> None:
+    """Ctrl-C before the pool is open is a bare KeyboardInterrupt, in no group; the starting workers are gone."""
+    started = tmp_path / "started"
+    app = [sys.executable, "-c", f"import time; open({str(started)!r}, 'w').close(); time.sleep(600)"]
+
+    @trio.lowlevel.enable_ki_protection  # so that the main task, which opens the pool, is the one that gets it
+    async def interrupt() -> None:
+        while not started.exists():  # noqa: ASYNC110  # another process makes the file; nobody tells of it
+            await trio.sleep(0.005)
+        signal.raise_signal(signal.SIGINT)
+
+    async def main() -> None:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(interrupt)
+            opening = trio_pool.open_worker(app) if alone else trio_pool.open_pool(app, size=2)
+            try:
+                async with opening:
+                    pytest.fail("it cannot be ready")
+            except KeyboardInterrupt:
+                nursery.cancel_scope.cancel()
+
+    trio.run(main)
+
+
+async def test_a_loop_around_a_closed_pool_lets_others_run() -> None:
+    """A refusal at once is a checkpoint too: retrying for ever does not stop the application."""
+    async with trio_pool.open_pool(APP, size=1) as pool:
+        pass
+    with trio.move_on_after(0.05) as scope:
+        while True:
+            with contextlib.suppress(trio_pool.PoolClosed):
+                await pool.execute_anonymous("ping")
     assert scope.cancelled_caught

@@ -106,6 +106,7 @@ async def test_errors_of_a_command_are_typed_and_cost_no_worker() -> None:
         with pytest.raises(trio_pool.UnknownCommand) as unknown:
             await pool.execute_anonymous("nothing")
         assert "quick" in unknown.value.known
+        assert "quick" in str(unknown.value)
         for args in ({}, {"n": "1"}, {"n": True}, {"n": 1, "m": 2}):
             with pytest.raises(trio_pool.InvalidArguments) as invalid:
                 await pool.execute_anonymous("quick", args)
@@ -118,7 +119,8 @@ async def test_errors_of_a_command_are_typed_and_cost_no_worker() -> None:
         assert large.value.outcome == "executed"
         with pytest.raises(trio_pool.FrameTooLarge) as mine:
             await pool.execute_anonymous("echo", {"value": b"x" * 100_001})
-        assert mine.value.outcome == "not_executed"
+        assert (mine.value.outcome, mine.value.command) == ("not_executed", "echo")
+        assert str(mine.value).startswith("echo: ")
         with pytest.raises(trio_pool.Unserializable, match=r"args\.value"):
             await pool.execute_anonymous("echo", {"value": {1: 2}})
         with pytest.raises(trio_pool.InvalidArguments, match="session"):
@@ -148,7 +150,7 @@ async def test_a_worker_may_print_as_it_likes(caplog: pytest.LogCaptureFixture) 
         assert await pool.execute_anonymous("chatter", {"lines": 20_000}) == 20_000
         assert await pool.execute_anonymous("quick", {"n": 1}) == 2
     messages = [record.getMessage() for record in caplog.records if record.name == "trio_pool.worker"]
-    assert "printed 0" in messages
+    assert "talk-0: printed 0" in messages
     assert 0 < len(messages) < 10_000, "1 000 lines a second, the rest dropped"
     assert {getattr(record, "worker_id", "") for record in caplog.records if record.name == "trio_pool.worker"} == {
         "talk-0"

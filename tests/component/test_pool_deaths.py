@@ -35,11 +35,14 @@ async def test_killing_an_idle_worker_costs_no_request_and_it_is_replaced() -> N
     """Requests right after the kill succeed, and the pool is soon at full strength with another pid."""
     async with trio_pool.open_pool(APP, size=2) as pool:
         victim = pool.get_pool_status().workers[0]
-        kill(victim)
-        for n in range(50):
-            assert await pool.execute_anonymous("quick", {"n": n}) == n + 1
-        with trio.fail_after(PATIENCE):
-            await settled(pool)
+        with trio.fail_after(PATIENCE), pool.events() as events:
+            kill(victim)
+            for n in range(50):
+                assert await pool.execute_anonymous("quick", {"n": n}) == n + 1
+            async for event in events:
+                if isinstance(event, trio_pool.WorkerExited):
+                    break
+        await settled(pool)
         assert victim.pid not in {info.pid for info in pool.get_pool_status().workers}
         assert pool.get_pool_status().metrics.failed == 0
 
@@ -225,3 +228,22 @@ async def test_a_draining_pool_dispatches_again_what_was_not_begun() -> None:
         await trio.testing.wait_all_tasks_blocked()
         nursery.start_soon(kill)
     assert answers == [2]
+
+
+async def test_what_the_pool_killed_is_not_told_as_a_death_by_itself(tmp_path: Path) -> None:
+    """Whoever reads SIGKILL suspects the kernel: the error says when it was the pool, and why."""
+    async with trio_pool.open_pool(APP, size=1, abandon_grace=0.0) as pool:
+        with pytest.raises(
+            trio_pool.WorkerCrashed, match="closed its connection and was killed; the command had begun"
+        ):
+            await pool.execute_anonymous("hang_up")
+        with pytest.raises(trio_pool.WorkerCrashed, match="ended with SIGKILL; the command had begun"):
+            await pool.execute_anonymous("die", {"path": str(tmp_path / "notes"), "how": "kill"})
+        async with pool.checkout() as worker:
+            with pytest.raises(trio_pool.CommandTimeout, match="it had begun") as caught:
+                await worker.send_command("sleep", {"duration": 60.0}, timeout=0.1)
+            assert (caught.value.incarnation, caught.value.request_id) == (worker.incarnation, 1)
+        with trio.fail_after(PATIENCE):
+            await worker.dead.wait()
+        with pytest.raises(trio_pool.WorkerCrashed, match=r"was killed by the pool \(lease\)"):
+            await worker.send_command("ping")

@@ -101,7 +101,11 @@ async def test_the_state_of_a_dead_worker_is_lost_not_silently_empty() -> None:
         for _ in range(2):
             with trio.fail_after(PATIENCE), pytest.raises(trio_pool.SessionLost) as caught:
                 await repeat(pool.execute_in_session, "s", "recall")
-            assert caught.value.outcome == "not_executed"
+            error = caught.value
+            assert error.outcome == "not_executed"
+            assert (error.worker_id, error.pid, error.incarnation) == (home.worker_id, home.pid, home.incarnation)
+            assert str(error.exit) == "SIGKILL"
+            assert "did not run" in str(error)
         assert pool.get_sessions()["s"].status == "lost"
         await pool.end_session("s")
         assert await pool.execute_in_session("s", "recall") == {}

@@ -15,9 +15,9 @@ from trio_pool import ChildSpec, PlannedExit, RestartIntensityExceeded, open_sup
 from trio_pool._core._restart import Backoff, Restart
 from trio_pool._supervision import (
     ChildExited,
+    ChildRestartScheduled,
     ChildStarted,
     ChildStatus,
-    RestartScheduled,
 )
 
 if TYPE_CHECKING:
@@ -328,7 +328,7 @@ async def test_restarts_are_delayed_by_the_backoff(autojump_clock: MockClock) ->
         await supervisor.start_child(ChildSpec(id="a", start=puppet))
         await trio.sleep(30)
     assert puppet.attempts == [0.0, 0.5, 2.0, 4.0, 8.5]
-    assert [event.delay for event in recorder.of(RestartScheduled)] == [0.0, 1.0, 2.0, 4.0]
+    assert [event.delay for event in recorder.of(ChildRestartScheduled)] == [0.0, 1.0, 2.0, 4.0]
 
 
 async def test_only_stability_resets_the_backoff(autojump_clock: MockClock) -> None:
@@ -338,7 +338,7 @@ async def test_only_stability_resets_the_backoff(autojump_clock: MockClock) -> N
     async with open_supervisor(max_restarts=10, backoff=BACKOFF, on_event=recorder) as supervisor:
         await supervisor.start_child(ChildSpec(id="a", start=puppet))
         await trio.sleep(60)
-    assert [event.delay for event in recorder.of(RestartScheduled)] == [0.0, 1.0, 0.0, 1.0]
+    assert [event.delay for event in recorder.of(ChildRestartScheduled)] == [0.0, 1.0, 0.0, 1.0]
 
 
 async def test_each_child_has_its_own_backoff(autojump_clock: MockClock) -> None:
@@ -362,7 +362,7 @@ async def test_the_jitter_comes_from_the_given_source(autojump_clock: MockClock)
         async with open_supervisor(max_restarts=10, backoff=backoff, rng=source, on_event=recorder) as supervisor:
             await supervisor.start_child(ChildSpec(id="a", start=Puppet([0.0] * 4)))
             await trio.sleep(60)
-        delays.append([event.delay for event in recorder.of(RestartScheduled)])
+        delays.append([event.delay for event in recorder.of(ChildRestartScheduled)])
     assert delays[0] == delays[1]
     assert len(set(delays[0])) == 4
 
@@ -398,7 +398,7 @@ async def test_a_stable_run_that_ended_by_plan_resets_the_backoff(autojump_clock
     async with open_supervisor(max_restarts=10, backoff=BACKOFF, on_event=recorder) as supervisor:
         await supervisor.start_child(ChildSpec(id="a", start=stable_once))
         await trio.sleep(60)
-    assert [event.delay for event in recorder.of(RestartScheduled)] == [0.0, 1.0, 0.0, 0.0]
+    assert [event.delay for event in recorder.of(ChildRestartScheduled)] == [0.0, 1.0, 0.0, 0.0]
 
 
 async def test_a_planned_exit_in_company_of_an_error_is_a_crash(autojump_clock: MockClock) -> None:
@@ -449,7 +449,13 @@ async def test_events_tell_the_story_in_order(autojump_clock: MockClock) -> None
     async with open_supervisor(on_event=recorder) as supervisor:
         await supervisor.start_child(ChildSpec(id="a", start=Puppet([error])))
         await trio.sleep(1)
-    assert recorder.names("a") == ["ChildStarted", "ChildExited", "RestartScheduled", "ChildStarted", "ChildStopped"]
+    assert recorder.names("a") == [
+        "ChildStarted",
+        "ChildExited",
+        "ChildRestartScheduled",
+        "ChildStarted",
+        "ChildStopped",
+    ]
     assert [event.at for event in recorder.events] == [0.0, 0.0, 0.0, 0.0, 1.0]
     assert recorder.of(ChildExited) == [ChildExited(child_id="a", at=0.0, error=error, planned=False)]
     assert [event.restarts for event in recorder.of(ChildStarted)] == [0, 1]

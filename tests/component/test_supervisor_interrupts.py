@@ -53,7 +53,7 @@ async def test_an_interrupt_in_a_child_stops_the_tree_and_leaves_it(interrupt: B
             await supervisor.wait()
     assert caught.value is interrupt
     assert (other.running, hit.running, len(hit.attempts)) == (0, 0, 1)
-    assert "RestartScheduled" not in recorder.names()
+    assert "ChildRestartScheduled" not in recorder.names()
 
 
 @pytest.mark.parametrize("interrupt", INTERRUPTS, ids=repr)
@@ -150,9 +150,9 @@ async def test_the_bodys_error_is_the_cause_of_an_interrupt() -> None:
         ("ChildStarted", 2, [Crash()], 9),
         ("ChildExited", 1, [Crash()], 9),
         ("ChildExited", 1, [Crash()], 0),
-        ("RestartScheduled", 1, [Crash()], 9),
-        ("RestartScheduled", 2, [Crash(), Crash()], 9),
-        ("GaveUp", 1, [Crash()], 0),
+        ("ChildRestartScheduled", 1, [Crash()], 9),
+        ("ChildRestartScheduled", 2, [Crash(), Crash()], 9),
+        ("SupervisorGaveUp", 1, [Crash()], 0),
         ("ChildStopped", 1, [], 9),
         ("ChildOverdue", 1, [], 9),
     ],

@@ -11,7 +11,7 @@ from _children import Crash, Puppet, Recorder, leaving, settle
 
 from trio_pool import ChildError, ChildSpec, RestartIntensityExceeded, open_supervisor
 from trio_pool._core._restart import Backoff
-from trio_pool._supervision import GaveUp, SupervisorEvent
+from trio_pool._supervision import SupervisorEvent, SupervisorGaveUp
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -45,7 +45,7 @@ async def test_giving_up_cancels_the_body_and_leaves_bare(autojump_clock: MockCl
     assert error.__cause__ is error.errors[-1]
     message = "supervisor 'tree' gave up: child 'a' needed restart 10 within 60 s, 9 allowed; last error: Crash(10)"
     assert str(error) == message
-    assert [(event.child_id, event.error, event.at) for event in recorder.of(GaveUp)] == [("a", error, 10.0)]
+    assert [(event.child_id, event.error, event.at) for event in recorder.of(SupervisorGaveUp)] == [("a", error, 10.0)]
 
 
 async def test_the_bodys_own_error_is_the_cause_of_the_give_up() -> None:
@@ -112,7 +112,7 @@ async def test_a_give_up_beats_a_cancellation_from_outside_at_the_same_time() ->
         async with open_supervisor(max_restarts=0, on_event=lambda event: note(event)) as supervisor:
 
             def note(event: SupervisorEvent) -> None:
-                if isinstance(event, GaveUp):
+                if isinstance(event, SupervisorGaveUp):
                     scope.cancel()
 
             await supervisor.start_child(ChildSpec(id="a", start=Puppet([Crash()])))

@@ -101,7 +101,7 @@ async def test_calls_on_a_child_that_waits_for_its_restart(autojump_clock: MockC
         assert (child.id, child.status) == ("a", ChildStatus.STOPPED)
         await trio.sleep(100)
         assert len(puppet.attempts) == 2
-        assert recorder.names()[-2:] == ["RestartScheduled", "ChildStopped"]
+        assert recorder.names()[-2:] == ["ChildRestartScheduled", "ChildStopped"]
         assert supervisor.which_children() == (child,)
 
 

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 
 from trio_pool._core._errors import ProtocolError
 from trio_pool.bridge import Bridge, Session
+from trio_pool.bridge._replies import MESSAGE_LIMIT, TRACEBACK_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
 
     from trio_pool.bridge._executor import Executor
 
@@ -332,6 +334,40 @@ def test_a_function_that_cannot_be_found_was_not_called(function: str) -> None:
     error = error_of(executor_of(Bridge()), "__call__", {"function": function, "args": []})
     assert error["kind"] == "invalid_arguments"
     assert function in error["message"]
+
+
+def test_a_function_whose_module_raises_is_refused_with_the_traceback_of_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the import failed is told as for any other error; a reference that is wrong by itself has no such place."""
+    (tmp_path / "raises_at_import.py").write_text("def helper():\n    raise ValueError('x' * 2**17)\nhelper()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    error = error_of(executor_of(Bridge()), "__call__", {"function": "raises_at_import:f", "args": []})
+    assert (error["kind"], error["type"]) == ("invalid_arguments", "trio_pool.errors.InvalidArguments")
+    assert error["traceback"].startswith("Traceback (most recent call last):")
+    assert 'raises_at_import.py", line 3, in <module>' in error["traceback"]
+    assert "in helper" in error["traceback"]
+    assert "in load" not in error["traceback"]
+    assert len(error["traceback"]) <= TRACEBACK_LIMIT
+    assert len(error["message"]) <= MESSAGE_LIMIT
+
+
+def test_a_module_that_is_not_there_is_refused_with_a_traceback_too() -> None:
+    """Which import was the one that failed may be the question."""
+    error = error_of(executor_of(Bridge()), "__call__", {"function": "no_such_module:f", "args": []})
+    assert "ModuleNotFoundError: No module named 'no_such_module'" in error["traceback"]
+
+
+def test_an_import_error_that_cannot_be_shown_is_still_a_refusal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hostile __str__ does not turn what never ran into something that may have."""
+    source = "class E(Exception):\n    def __str__(self): raise RuntimeError\nraise E\n"
+    (tmp_path / "hostile_at_import.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    error = error_of(executor_of(Bridge()), "__call__", {"function": "hostile_at_import:f", "args": []})
+    assert error["kind"] == "invalid_arguments"
+    assert "cannot be shown" in error["message"]
 
 
 def test_a_large_buffer_goes_there_and_back_out_of_band() -> None:

@@ -13,6 +13,7 @@ from trio_pool.bridge._programs import SESSION_LIMIT, SHARED_LIMIT, make_program
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from trio_pool.bridge._executor import Executor
 
@@ -146,6 +147,23 @@ def test_a_program_that_cannot_work_is_refused_at_creation(executor: Executor, w
     assert error["kind"] == "invalid_arguments"
     assert error["message"]
     assert result_of(executor, "list_programs", session="s")["total_count"] == 0
+
+
+def test_a_program_whose_module_raises_is_refused_with_the_traceback_of_that(
+    executor: Executor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a session and shared, the caller learns where the import failed."""
+    (tmp_path / "program_raises.py").write_text("1 / 0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    wrong = {**config(), "function": "program_raises:f"}
+    shared = {"key": "k", "inputs": {"query": "x"}, "program": wrong}
+    for error in (
+        error_of(executor, "create_program", {"config": wrong}, session="s"),
+        error_of(executor, "execute_shared_program", shared),
+    ):
+        assert error["kind"] == "invalid_arguments"
+        assert 'program_raises.py", line 1, in <module>' in error["traceback"]
+        assert error["traceback"].endswith("ZeroDivisionError: division by zero\n")
 
 
 @pytest.mark.parametrize("inputs", [{}, {"query": "a", "more": 1}, {"qurey": "a"}])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import pickle
+import traceback
 
 import pytest
 import trio
@@ -108,7 +109,8 @@ def test_every_error_pickles_with_all_its_data(cls: type[TrioPoolError]) -> None
     returned = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes
     assert type(returned) is cls
     assert str(returned) == str(error) == "it went wrong"
-    assert returned.__notes__ == ["a note"]
+    assert returned.__notes__ == error.__notes__
+    assert returned.__notes__[-1] == "a note"
     for name, value in data.items():
         attribute = "message" if name == "remote_message" else name
         assert getattr(error, attribute) == value
@@ -153,6 +155,15 @@ def test_timeouts_are_trios_too() -> None:
     """Code written for `trio.fail_after` handles the pool's timeouts."""
     for cls in (public.PoolTimeout, public.CommandTimeout):
         assert issubclass(cls, trio.TooSlowError)
+
+
+@pytest.mark.parametrize("cls", [RemoteError, public.WorkerInitFailed])
+def test_an_uncaught_error_shows_the_workers_traceback(cls: type[TrioPoolError]) -> None:
+    """The note is printed below the traceback, by the interpreter and by logging; str() stays one line."""
+    error = cls("it went wrong", remote_traceback="File app.py, line 3")  # type: ignore[call-arg]  # both take it
+    assert "File app.py, line 3" in "".join(traceback.format_exception(error))
+    assert str(error) == "it went wrong"
+    assert not hasattr(cls("it went wrong"), "__notes__")
 
 
 def test_a_remote_error_keeps_the_workers_words_apart_from_its_own() -> None:

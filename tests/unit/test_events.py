@@ -6,7 +6,7 @@ import attrs
 import pytest
 
 from trio_pool._core import _events as events
-from trio_pool._core._events import PoolEvent, Result, WorkerEvent
+from trio_pool._core._events import PoolEvent, RequestResult, WorkerEvent
 from trio_pool._core._exits import Signaled
 
 CLASSES: list[type[PoolEvent]] = [
@@ -31,7 +31,7 @@ VALUES: dict[str, object] = {
     "request_id": 5,
     "session_id": None,
     "command": "ping",
-    "result": Result.OK,
+    "result": RequestResult.OK,
     "lost": True,
 }
 
@@ -62,4 +62,4 @@ def test_every_event_says_when_and_in_which_pool(cls: type[PoolEvent]) -> None:
 
 def test_results_are_what_the_metrics_count() -> None:
     """The five outcomes of a request are a closed set of names."""
-    assert set(Result) == {"ok", "failed", "timed_out", "cancelled", "rejected"}
+    assert set(RequestResult) == {"ok", "failed", "timed_out", "cancelled", "rejected"}

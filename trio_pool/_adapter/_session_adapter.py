@@ -146,7 +146,20 @@ class SessionAdapter:
     async def _look_up(self, program_id: str, limits: Limits) -> Signature:
         with self._signatures.claim((self._session_id, program_id), changes=False) as claim:
             args = {"program_id": program_id}
-            reply = await self._pool.execute_in_session(self._session_id, _INFO, args, **limits.remaining())
+            try:
+                reply = await self._pool.execute_in_session(self._session_id, _INFO, args, **limits.remaining())
+            except ProgramNotFound as exc:
+                # In the words of what the caller asked for, who knows nothing of this look-up.
+                raise ProgramNotFound(
+                    f"{_EXECUTE}: session {self._session_id!r} has no program {program_id!r}",
+                    program_id=program_id,
+                    session_id=self._session_id,
+                    command=_EXECUTE,
+                    worker_id=exc.worker_id,
+                    pid=exc.pid,
+                    incarnation=exc.incarnation,
+                    request_id=exc.request_id,
+                ) from exc
             try:
                 claim.signature = Signature.parse(reply_mapping(reply, _INFO, "signature"))
             except InvalidArguments as exc:

@@ -117,7 +117,20 @@ class SessionLimit(TrioPoolError):
 
 
 class SessionLost(TrioPoolError):
-    """The incarnation that held this session's state is gone; the session must be ended before its id is used anew."""
+    """The incarnation that held this session's state is gone; the session must be ended before its id is used anew.
+
+    ``worker_id``, ``pid``, ``incarnation`` and ``exit`` are the dead worker's.
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        exit: Exit | None = None,  # noqa: A002  # the contract's name for it
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(message, **common)
+        self.exit = exit
 
 
 class UnknownCommand(TrioPoolError):
@@ -194,7 +207,7 @@ class WorkerCrashed(WorkerError):
 
 
 class ProtocolError(WorkerError):
-    """The worker sent bytes that are not the protocol; it is killed, and only its own requests suffer."""
+    """The worker sent what is not the protocol. Bytes that are none get it killed, and only its own requests suffer."""
 
 
 class WorkerInitFailed(WorkerError):
@@ -208,6 +221,8 @@ class WorkerInitFailed(WorkerError):
     def __init__(self, message: str = "", *, remote_traceback: str | None = None, **common: Unpack[WorkerData]) -> None:
         super().__init__(message, **common)
         self.remote_traceback = remote_traceback
+        if remote_traceback:
+            self.add_note(f"In the worker:\n{remote_traceback}")
 
 
 class RemoteError(TrioPoolError):
@@ -228,6 +243,9 @@ class RemoteError(TrioPoolError):
         self.type_name = type_name
         self.message = remote_message
         self.remote_traceback = remote_traceback
+        if remote_traceback:
+            # Shown below the traceback of whoever does not catch it, and by logging; str() stays one line.
+            self.add_note(f"In the worker:\n{remote_traceback}")
 
 
 class ChildError(TrioPoolError):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ._exits import Exit
 
 
-class Result(StrEnum):
+class RequestResult(StrEnum):
     """How a submitted request ended, as the metrics count it."""
 
     OK = "ok"
@@ -131,7 +131,7 @@ class RequestFinished(PoolEvent):
     session_id: str | None
     command: str
     incarnation: int | None
-    result: Result
+    result: RequestResult
 
 
 @attrs.frozen(kw_only=True)

@@ -5,13 +5,13 @@ versions can be refused politely. All later ones are msgpack maps. Bytes of 64 K
 value holds their number, an envelope around the map their sizes, and each follows as a frame of its own, so that both
 ends move large data without copying it through the codec.
 
-Hello      ``{type: hello, protocol, codec, worker_id, incarnation, app, sys_path, main, max_frame}``
+Hello      ``{type: hello, protocol, codec, worker_id, incarnation, app, sys_path, argv, main, max_frame}``
 Ready      ``{type: ready, protocol, codec, pid, begun: page | none, commands: […]}``, or
            ``{type: failed, error: {kind, type, message, traceback}}`` when the application cannot be loaded
 Request    ``{id, command, args, session?}``
 Reply      ``{id, success: true, result, session_used?}`` or
            ``{id, success: false, error: {kind, type, message, traceback}, session_used?}``
-Leaving    ``{type: leaving}``: the last message of a worker that ends because it was sent SIGTERM
+Leaving    ``{type: leaving}``: the last message of a worker that ends by plan, told to by SIGTERM or ``shutdown``
 Envelope   ``[[size of each buffer …], packed map]`` in place of a map, followed by the buffers
 
 Imported by worker processes: no trio, attrs, typing or inspect here.

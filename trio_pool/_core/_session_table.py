@@ -56,6 +56,7 @@ class SessionRecord:
         "incarnation",
         "last_used",
         "lost",
+        "lost_with",
         "operations",
         "session_id",
         "used",
@@ -70,6 +71,8 @@ class SessionRecord:
         self.incarnation: int | None = None
         self.announced: int | None = None  # the worker its binding to which was told
         self.lost = False
+        self.lost_with: Any = None
+        """The error that tells of the death of the worker its state died with."""
         self.used = False
         """True once a command of it may have touched its state in the worker."""
         # The one ticket that is running or next to run, and those behind it. Tickets are the queue's; Any breaks the

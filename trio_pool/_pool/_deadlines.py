@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from .._core._events import Result
+from .._core._events import RequestResult
 from ._failures import answered_too_late, waited_too_long
 from ._timer import Timer
 
@@ -66,8 +66,8 @@ class Deadlines:
     def _time_out(self, request: Request, now: float) -> None:
         router = self._router
         if router.queue.withdraw(request):
-            router.finish(request, Result.TIMED_OUT, None, waited_too_long(request, now, router))
+            router.finish(request, RequestResult.TIMED_OUT, None, waited_too_long(request, now, router))
         else:
             slot, worker = router.holder(request)
-            router.finish(request, Result.TIMED_OUT, None, answered_too_late(request, now, worker))
+            router.finish(request, RequestResult.TIMED_OUT, None, answered_too_late(request, now, worker))
             self.abandon(slot, "timeout")

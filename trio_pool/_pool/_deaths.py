@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
-from .._core._events import RequestRedispatched, Result, SessionForgotten
+from .._core._events import RequestRedispatched, RequestResult, SessionForgotten
 from ._failures import pool_closed, session_ended, session_lost
 
 if TYPE_CHECKING:
@@ -35,16 +35,18 @@ def settle(router: Router, worker: PoolWorker) -> None:
         # Nobody can know whether it touched the session's state, so it counts as use. A reply would have told.
         request.session.used = True
     bound = [session for session in router.sessions if session.incarnation == incarnation]
+    for session in bound:
+        session.lost_with = worker.crashed(begun=None) if session.used else None
     again = request is not None and not begun and _may_go_elsewhere(router, request)
     router.queue.remove_worker(incarnation, finished=not again)
     if request is not None and not request.finished and not again:
-        router.finish(request, Result.FAILED, None, _failure(router, request, worker, begun=begun))
+        router.finish(request, RequestResult.FAILED, None, _failure(router, request, worker, begun=begun))
     for session in bound:
         router.emit(SessionForgotten, session_id=session.session_id, incarnation=incarnation, lost=session.used)
         if session.used:
             session.lost = True
             for ticket in router.queue.close_session(session):
-                router.finish(ticket, Result.FAILED, None, session_lost(ticket))
+                router.finish(ticket, RequestResult.FAILED, None, session_lost(ticket))
     homeless = [session for session in bound if not session.lost]
     if request is not None and again and request.session is None:
         _move(router, None, request)

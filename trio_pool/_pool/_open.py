@@ -12,10 +12,9 @@ import trio
 from .._core._config import PoolConfig
 from .._core._errors import WorkerInitFailed
 from .._core._events import GaveUp, RestartScheduled
+from .._core._groups import interrupt_in
 from .._process._running import WorkerSetup
-from .._supervision import ChildSpec, open_supervisor
-from .._supervision import GaveUp as SupervisorGaveUp
-from .._supervision import RestartScheduled as ChildRestartScheduled
+from .._supervision import ChildRestartScheduled, ChildSpec, SupervisorGaveUp, open_supervisor
 from ._health import watch_health
 from ._observers import Observers
 from ._pool import SessionPool
@@ -100,11 +99,23 @@ async def open_pool(
                 router.close()
                 router.fail_waiting()
                 raise
-            await pool.finish(config.shutdown_grace)
+            await _drain(router, config.shutdown_grace)
     finally:
         router.close()
         router.fail_all()
         observers.close()
+
+
+async def _drain(router: Router, grace: float) -> None:
+    """Take nothing more and let what is there end, for up to ``grace`` seconds."""
+    router.close()
+    router.draining = True
+    try:
+        with trio.move_on_after(grace):
+            await router.wait_idle()
+    finally:
+        router.draining = False
+    router.fail_waiting()
 
 
 async def _start_all(supervisor: Supervisor, slots: Sequence[Slot], config: PoolConfig) -> None:
@@ -119,8 +130,11 @@ async def _start_all(supervisor: Supervisor, slots: Sequence[Slot], config: Pool
             failures.append(exc)
             nursery.cancel_scope.cancel()
 
-    async with trio.open_nursery() as nursery:
-        for slot in slots:
-            nursery.start_soon(start, slot)
+    try:
+        async with trio.open_nursery() as nursery:
+            for slot in slots:
+                nursery.start_soon(start, slot)
+    except BaseExceptionGroup as group:
+        raise interrupt_in(group) from None  # the group adds nothing: it is this nursery's
     if failures:
         raise failures[0]

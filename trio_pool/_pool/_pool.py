@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, cast
 
 import trio
 
-from .._core._errors import Unserializable
-from .._core._events import Result
+from .._core._errors import TrioPoolError, Unserializable
+from .._core._events import RequestResult
 from .._core._worker_states import WorkerStatus
 from .._process._commands import request as pack
 from ._health import ping_idle
@@ -148,14 +148,19 @@ class SessionPool:
     ) -> Any:  # whatever the command returns
         router = self._router
         config = router.config
-        request = router.admit(
-            command,
-            encoded,
-            session_id,
-            timeout=config.timeout if timeout is None else timeout,
-            checkout_timeout=config.checkout_timeout if checkout_timeout is None else checkout_timeout,
-            drive=True,
-        )
+        try:
+            request = router.admit(
+                command,
+                encoded,
+                session_id,
+                timeout=config.timeout if timeout is None else timeout,
+                checkout_timeout=config.checkout_timeout if checkout_timeout is None else checkout_timeout,
+                drive=True,
+            )
+        except TrioPoolError:
+            # A loop that retries what is refused at once must let the others run. A cancellation met here goes first.
+            await trio.lowlevel.checkpoint()  # noqa: ASYNC120  # as just said
+            raise
         try:
             if request.incarnation is not None:
                 await router.drive(request)
@@ -243,10 +248,10 @@ class SessionPool:
         except BaseException:
             router.cancel(request)
             raise
-        result = Result.FAILED
+        result = RequestResult.FAILED
         try:
             yield worker
-            result = Result.OK
+            result = RequestResult.OK
         finally:
             router.release_lease(request, result)
 
@@ -269,11 +274,11 @@ class SessionPool:
                 submitted=router.submitted,
                 queued=router.queue.waiting,
                 running=running,
-                ok=results[Result.OK],
-                failed=results[Result.FAILED],
-                timed_out=results[Result.TIMED_OUT],
-                cancelled=results[Result.CANCELLED],
-                rejected=results[Result.REJECTED],
+                ok=results[RequestResult.OK],
+                failed=results[RequestResult.FAILED],
+                timed_out=results[RequestResult.TIMED_OUT],
+                cancelled=results[RequestResult.CANCELLED],
+                rejected=results[RequestResult.REJECTED],
                 redispatched=router.redispatched,
                 restarts=router.incarnations - len(self._slots),
                 stale_replies=router.stale_replies,
@@ -335,17 +340,3 @@ class SessionPool:
         behind by more than ``max_buffer`` misses the newest; ``events.dropped`` counts them.
         """
         return self._observers.subscribe(max_buffer)
-
-    # -- the end, for open_pool ----------------------------------------------------------------------------------------
-
-    async def finish(self, grace: float) -> None:
-        """Take nothing more and let what is there end, for up to ``grace`` seconds; `open_pool` calls this."""
-        router = self._router
-        router.close()
-        router.draining = True
-        try:
-            with trio.move_on_after(grace):
-                await router.wait_idle()
-        finally:
-            router.draining = False
-        router.fail_waiting()

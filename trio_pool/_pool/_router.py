@@ -17,7 +17,7 @@ import trio
 
 from .._core._dispatch_queue import DispatchQueue, Phase
 from .._core._errors import Outcome, PoolClosed, PoolSaturated, WorkerCrashed
-from .._core._events import RequestDispatched, RequestFinished, Result, SessionBound, StaleReply, WorkerKilled
+from .._core._events import RequestDispatched, RequestFinished, RequestResult, SessionBound, StaleReply, WorkerKilled
 from .._core._restart import is_number
 from .._core._session_table import SessionTable
 from .._core._worker_states import WorkerStatus
@@ -69,7 +69,7 @@ class Router:
         self.submitted = 0
         self.redispatched = 0
         self.stale_replies = 0
-        self.results: dict[Result, int] = dict.fromkeys(Result, 0)
+        self.results: dict[RequestResult, int] = dict.fromkeys(RequestResult, 0)
         self.incarnations = 0
         self._observers = observers
 
@@ -129,15 +129,15 @@ class Router:
             deadline=now + timeout,
         )
         if session is not None and session.lost:
-            self._count(request, Result.FAILED)
+            self._count(request, RequestResult.FAILED)
             raise session_lost(request)
         if timeout <= 0:
-            self._count(request, Result.TIMED_OUT)
+            self._count(request, RequestResult.TIMED_OUT)
             raise waited_too_long(request, now, self)
         try:
             incarnation = self.queue.submit(request)
         except PoolSaturated as exc:
-            self._count(request, Result.REJECTED)
+            self._count(request, RequestResult.REJECTED)
             exc.request_id, exc.session_id, exc.command = request.request_id, session_id, command
             if session is not None and not known:
                 self.sessions.end(session.session_id)
@@ -202,7 +202,7 @@ class Router:
             session.used = True
         if not request.finished:
             if message["success"]:
-                self.finish(request, Result.OK, message["result"], None)
+                self.finish(request, RequestResult.OK, message["result"], None)
             else:
                 worker.stats.errors += 1
                 error = reply_error(
@@ -214,7 +214,7 @@ class Router:
                     session_id=request.session_id,
                     request_id=request.request_id,
                 )
-                self.finish(request, Result.FAILED, None, error)
+                self.finish(request, RequestResult.FAILED, None, error)
         self._release(slot, worker)
 
     def _release(self, slot: Slot, worker: PoolWorker) -> None:
@@ -234,12 +234,12 @@ class Router:
         """
         now = trio.current_time()
         while request is not None and request.deadline <= now:
-            self.finish(request, Result.TIMED_OUT, None, waited_too_long(request, now, self))
+            self.finish(request, RequestResult.TIMED_OUT, None, waited_too_long(request, now, self))
             request = self.queue.release(incarnation)
         if request is not None:
             self._assign(request, incarnation)
 
-    def finish(self, request: Request, result: Result, value: object, error: TrioPoolError | None) -> None:
+    def finish(self, request: Request, result: RequestResult, value: object, error: TrioPoolError | None) -> None:
         """Give a request its one outcome."""
         del self.requests[request.request_id]
         if not self.requests:
@@ -249,7 +249,7 @@ class Router:
         request.finish(value, error)
         self._count(request, result)  # last, for it calls the hook, which may look at the counts or raise Ctrl-C
 
-    def _count(self, request: Request, result: Result) -> None:
+    def _count(self, request: Request, result: RequestResult) -> None:
         self.results[result] += 1
         if request.session is not None:
             self.sessions.touch(request.session, trio.current_time())
@@ -266,15 +266,15 @@ class Router:
     def cancel(self, request: Request) -> None:
         """Take note that the caller has left: the request is withdrawn, or its worker freed as soon as it may be."""
         if request.encoded is None and request.phase is Phase.RUNNING:
-            self.release_lease(request, Result.CANCELLED)
+            self.release_lease(request, RequestResult.CANCELLED)
         elif not request.finished:
             if self.queue.withdraw(request):
-                self.finish(request, Result.CANCELLED, None, None)
+                self.finish(request, RequestResult.CANCELLED, None, None)
             else:
-                self.finish(request, Result.CANCELLED, None, None)
+                self.finish(request, RequestResult.CANCELLED, None, None)
                 self.deadlines.abandon(self.holder(request)[0], "cancelled")
 
-    def release_lease(self, request: Request, result: Result) -> None:
+    def release_lease(self, request: Request, result: RequestResult) -> None:
         """End a lease. A worker that still works on a command of the lease's has `abandon_grace` to finish it."""
         if request.request_id in self.requests:
             self.finish(request, result, request.value, None)
@@ -351,7 +351,7 @@ class Router:
         session = self.sessions.end(session_id)
         slot = self.slots.get(session.incarnation or 0)
         for ticket in self.queue.close_session(session):
-            self.finish(ticket, Result.FAILED, None, session_ended(ticket))
+            self.finish(ticket, RequestResult.FAILED, None, session_ended(ticket))
         worker = None if slot is None else slot.serving
         if worker is not None:
             worker.cleanup_session(session_id)
@@ -375,7 +375,7 @@ class Router:
             if self.queue.withdraw(request):
                 self.finish(
                     request,
-                    Result.REJECTED,
+                    RequestResult.REJECTED,
                     None,
                     pool_closed(self.closed or PoolClosed("the pool is closed"), request),
                 )
@@ -385,4 +385,4 @@ class Router:
         self.fail_waiting()
         for request in list(self.requests.values()):
             error = WorkerCrashed("the pool is gone", outcome=Outcome.MAYBE_EXECUTED, reason="shutdown")
-            self.finish(request, Result.FAILED, None, error)
+            self.finish(request, RequestResult.FAILED, None, error)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import trio
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._core._messages import Encoded, Message
+
+_LISTED: Final = 300  # the length up to which a list of commands is still read in one line
 
 
 class PendingCommand:
@@ -49,7 +51,12 @@ def request(command: str, args: Mapping[str, object] | None, session_id: str | N
     fields: dict[str, object] = {"command": command, "args": {} if args is None else args}
     if session_id is not None:
         fields["session"] = session_id
-    return encode(fields, max_frame)
+    try:
+        return encode(fields, max_frame)
+    except (Unserializable, FrameTooLarge) as exc:
+        exc.command, exc.session_id = command, session_id
+        exc.args = (f"{command}: {exc}",)
+        raise
 
 
 def reply_error(
@@ -75,10 +82,14 @@ def reply_error(
     }
     match error["kind"]:
         case "unknown_command":
-            known = error.get("known")
-            return UnknownCommand(message, known=cast("list[str]", known) if isinstance(known, list) else (), **common)
+            known = [name for name in cast("list[object]", error.get("known") or ()) if isinstance(name, str)]
+            listed = f"there is no command {command!r}; there are {', '.join(known)}"
+            return UnknownCommand(listed if len(listed) < _LISTED else message, known=known, **common)
         case "invalid_arguments":
-            return InvalidArguments(message, **common)
+            refusal = InvalidArguments(message, **common)
+            if text_of(error, "traceback"):
+                refusal.add_note(f"In the worker:\n{text_of(error, 'traceback')}")
+            return refusal
         case "program_not_found":
             return ProgramNotFound(message, program_id=text_of(error, "program_id"), **common)
         case "unserializable":

@@ -153,6 +153,7 @@ class OutputPump:
         self, stream: trio.abc.ReceiveStream | None, worker_id: str, *, clock: Callable[[], float] = trio.current_time
     ) -> None:
         self._stream = stream
+        self._worker_id = worker_id
         self._extra = {"worker_id": worker_id}
         self._clock = clock
         self._lines = OutputLines()
@@ -214,13 +215,13 @@ class OutputPump:
             return
         try:
             for line in lines:
-                _logger.info("%s", line, extra=self._extra)
+                _logger.info("%s: %s", self._worker_id, line, extra=self._extra)
             unreported = self._lines.dropped - self._reported
             now = self._clock()
             # Once a second: in a flood this record must not become one itself.
             if unreported and now >= self._next_report:
                 self._reported += unreported
                 self._next_report = now + _WINDOW
-                _logger.warning("%d lines of output dropped", unreported, extra=self._extra)
+                _logger.warning("%s: %d lines of output dropped", self._worker_id, unreported, extra=self._extra)
         except Exception as exc:  # any handler of the application's may be behind this
             self.error = exc

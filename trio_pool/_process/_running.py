@@ -17,6 +17,7 @@ import trio
 
 from .._core._config import PoolConfig
 from .._core._errors import WorkerInitFailed
+from .._core._groups import interrupt_in
 from .._core._messages import CODEC, PROTOCOL, encode_json
 from .._core._worker_states import WorkerEvent, WorkerStatus
 from ._commands import text_of
@@ -38,6 +39,8 @@ STOP_STEP: Final = 0.4
 # How long to read on and to wait for the exit once the group is killed. Only a process that left the group, or the
 # kernel, can make it take longer than milliseconds.
 LAST_WORDS: Final = 1.0
+# From the end of its stream to the exit of a dying process; microseconds, were there nobody else on the machine.
+DYING: Final = 0.05
 # A reap that takes longer than this is a process stuck in the kernel; the bound keeps closing bounded.
 REAP: Final = 0.2
 
@@ -65,7 +68,10 @@ class WorkerSetup:
                 raise ValueError(f'app: "module:attribute" or an argv list, not {app!r}')
             name = app
         else:
-            name = tuple(app)
+            try:
+                name = tuple(app)
+            except TypeError:
+                name = ()
             if not name or not all(isinstance(cast("object", word), str) for word in name):
                 raise ValueError(f'app: "module:attribute" or an argv list of str, not {app!r}')
         hello: dict[str, object] = {
@@ -74,6 +80,7 @@ class WorkerSetup:
             "codec": CODEC,
             "app": name if isinstance(name, str) else None,
             "sys_path": [os.path.abspath(entry) for entry in sys.path],  # Path would resolve "" differently
+            "argv": list(sys.argv),
             "main": _main_module(),
             "max_frame": config.max_frame,
         }
@@ -91,7 +98,8 @@ def _main_module() -> dict[str, str] | None:
     """Return how a worker can import this program's ``__main__`` again, as multiprocessing does."""
     main = sys.modules.get("__main__")
     spec = getattr(main, "__spec__", None)
-    if spec is not None:
+    # The main module of a directory or an archive is called __main__ in its spec, too: only its path tells which.
+    if spec is not None and spec.name != "__main__":
         return {"name": spec.name}
     path = getattr(main, "__file__", None)
     return None if path is None else {"path": os.path.abspath(path)}  # symlinks stay as they were given
@@ -179,6 +187,7 @@ async def _greet(worker: PoolWorker, setup: WorkerSetup) -> WorkerInitFailed | N
     if message is None:
         return WorkerInitFailed("ended before it was ready", reason="exit")
     if message.get("type") == "failed":
+        worker.leaving = True  # it says why and ends by itself
         error = _as_map(message.get("error"))
         text = f"cannot load its application: {text_of(error, 'type')}: {text_of(error, 'message')}"
         return WorkerInitFailed(text, reason="application", remote_traceback=text_of(error, "traceback"))
@@ -218,11 +227,16 @@ async def _finish(worker: PoolWorker) -> None:
             worker.link.end("init")
         else:
             worker.stop()
-        if worker.gentle:
+        if worker.gentle or worker.leaving:
             await _last_words(worker, STOP_STEP)
             if worker.exit is None:
                 await worker.handle.terminate()
                 await _last_words(worker, STOP_STEP)
+        elif worker.link.reason in ("eof", "reset"):
+            # Most likely it is just dying: wait for how, so that our own signal is not taken for its end.
+            with trio.move_on_after(DYING):
+                worker.exit = await worker.handle.wait()
+        worker.outlived = worker.exit is None
         await worker.handle.kill()
         await _last_words(worker, LAST_WORDS)
     finally:
@@ -298,17 +312,19 @@ async def open_worker(
             start_error = exc
             task_status.started(None)
 
-    async with trio.open_nursery() as nursery:
-        worker = await nursery.start(own)
-        if worker is not None:
-            # Every exception is kept, and raised again below unchanged: passing through the nursery would put it in a
-            # group.
-            # Cancelled among them: raised below, it is still inside the scope it belongs to.
-            try:
-                yield worker
-            except BaseException as exc:  # noqa: ASYNC103  # see above
-                body_error = exc
-            nursery.cancel_scope.cancel()
+    try:
+        async with trio.open_nursery() as nursery:
+            worker = await nursery.start(own)
+            if worker is not None:
+                # Every exception is kept, and raised again below unchanged: this nursery would put it in a group.
+                # Cancelled among them: raised below, it is still inside the scope it belongs to.
+                try:
+                    yield worker
+                except BaseException as exc:  # noqa: ASYNC103  # raised again below
+                    body_error = exc
+                nursery.cancel_scope.cancel()
+    except BaseExceptionGroup as group:
+        raise interrupt_in(group) from None  # the group adds nothing: it is this nursery's
     if start_error is not None:
         raise start_error
     if body_error is not None:

@@ -129,7 +129,24 @@ class _Silence(trio.abc.ReceiveStream):
 
 
 class PoolWorker:
-    """One worker process. Got from `open_worker`, or leased from a pool by `SessionPool.checkout`."""
+    """One worker process. Got from `open_worker`, or leased from a pool by `SessionPool.checkout`.
+
+    What is neither described here nor in `checkout`, `checkin`, `send_command`, `health_check` and `terminate` is the
+    pool's own side of it.
+
+    Attributes:
+        worker_id: Its name; in a pool, the slot's: ``<pool name>-<slot>``.
+        incarnation: Its number: no two workers of a pool share one.
+        pid: Its process id on its machine, for humans and for signals from outside.
+        status: Where it is in its life; see `WorkerStatus`.
+        in_flight: How many commands await their reply.
+        session_id: The session it is, or was last, checked out for.
+        last_health_check: When it last answered a health check, on Trio's clock; None before the first.
+        health_failures: How many health checks in a row it did not answer.
+        stats: Counts of what it has done.
+        dead: An event, set once its process is gone.
+        exit: How its process ended, once it has.
+    """
 
     def __init__(
         self, handle: WorkerHandle, worker_id: str, incarnation: int, config: PoolConfig, observer: WorkerObserver
@@ -159,6 +176,8 @@ class PoolWorker:
         """True once it announced that it ends by plan (it was sent SIGTERM, say)."""
         self.gentle = False
         """True if it is given time to stop by itself."""
+        self.outlived = False
+        """True if it was still there when its group was killed."""
         self.marks_begun = False
         """True if it marks each request begun before it runs it; otherwise every request sent counts as begun."""
         self.startup = 0.0
@@ -296,13 +315,23 @@ class PoolWorker:
                     pid=self.pid,
                     incarnation=self.incarnation,
                     session_id=session_id,
+                    request_id=wire_id,
                 )
             self.stats.errors += error is not None
             return Response(id=wire_id, success=error is None, result=call.message.get("result"), error=error)
         if call.done.is_set():
-            raise self.crashed(begun=self.begun(wire_id), command=command)
-        message = f"{command} did not answer within {timeout:g} s on {self.worker_id} (pid {self.pid})"
-        raise CommandTimeout(message, timeout=timeout, worker_id=self.worker_id, pid=self.pid, command=command)
+            raise self.crashed(begun=self.begun(wire_id), command=command, request_id=wire_id)
+        begun = "had" if self.begun(wire_id) else "had not"
+        raise CommandTimeout(
+            f"{command} did not answer within {timeout:g} s on {self.worker_id} (pid {self.pid}); it {begun} begun",
+            timeout=timeout,
+            worker_id=self.worker_id,
+            pid=self.pid,
+            incarnation=self.incarnation,
+            session_id=session_id,
+            command=command,
+            request_id=wire_id,
+        )
 
     async def health_check(self, timeout: float = 2.0) -> Health:  # how long an answer may take
         """Ping the worker; an unresponsive or dead one is ``UNHEALTHY``, never an exception. Cancelling it changes
@@ -349,11 +378,8 @@ class PoolWorker:
         none.
         """
         error = self.link.error
-        how = "is gone" if self.exit is None else f"ended with {self.exit}"
-        if self.kill_reason is not None:
-            how += f" (killed: {self.kill_reason})"
         what = f"{command}: " if command else ""
-        ran = "" if begun is None else "; it had begun" if begun else "; it had not begun"
+        ran = "" if begun is None else "; the command had begun" if begun else "; the command had not begun"
         outcome = Outcome.MAYBE_EXECUTED if begun else Outcome.NOT_EXECUTED
         if error is not None:
             return ProtocolError(
@@ -362,10 +388,24 @@ class PoolWorker:
                 worker_id=self.worker_id, pid=self.pid, incarnation=self.incarnation, request_id=request_id,
             )  # fmt: skip
         return WorkerCrashed(
-            f"{what}worker {self.worker_id} (pid {self.pid}) {how}{ran}",
+            f"{what}worker {self.worker_id} (pid {self.pid}) {self._how()}{ran}",
             outcome=outcome, exit=self.exit, output_tail=self.output.tail, reason=self.end_reason, command=command,
             worker_id=self.worker_id, pid=self.pid, incarnation=self.incarnation, request_id=request_id,
         )  # fmt: skip
+
+    def _how(self) -> str:
+        """Say how it ended, and at whose hands."""
+        if self.exit is None:
+            return "is gone"
+        if self.kill_reason is not None:
+            return f"was killed by the pool ({self.kill_reason})"
+        if self.gentle and self.outlived:
+            return "was killed, for it did not stop when asked"
+        if self.gentle:
+            return f"was stopped ({self.exit})"
+        if self.outlived and self.link.reason in ("eof", "reset"):
+            return "closed its connection and was killed"
+        return f"ended with {self.exit}"
 
     @property
     def end_reason(self) -> str:
@@ -375,7 +415,7 @@ class PoolWorker:
         if self.kill_reason is not None:
             return self.kill_reason
         if self.gentle:
-            return "leaving" if self.leaving else "shutdown"
+            return "shutdown" if self.link.reason == "stopped" else "leaving"
         return self.link.reason if self.link.reason in ("protocol", "init") else "crash"
 
     def buried(self) -> None:

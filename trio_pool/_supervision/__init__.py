@@ -6,11 +6,11 @@ from ._child import Child as Child
 from ._child import ChildStatus as ChildStatus
 from ._events import ChildExited as ChildExited
 from ._events import ChildOverdue as ChildOverdue
+from ._events import ChildRestartScheduled as ChildRestartScheduled
 from ._events import ChildStarted as ChildStarted
 from ._events import ChildStopped as ChildStopped
-from ._events import GaveUp as GaveUp
-from ._events import RestartScheduled as RestartScheduled
 from ._events import SupervisorEvent as SupervisorEvent
+from ._events import SupervisorGaveUp as SupervisorGaveUp
 from ._spec import ChildSpec as ChildSpec
 from ._spec import PlannedExit as PlannedExit
 from ._spec import Strategy as Strategy

@@ -43,7 +43,7 @@ class ChildExited(SupervisorEvent):
 
 
 @attrs.frozen(kw_only=True)
-class RestartScheduled(SupervisorEvent):
+class ChildRestartScheduled(SupervisorEvent):
     """A child will be started again in ``delay`` seconds."""
 
     delay: float
@@ -64,7 +64,7 @@ class ChildOverdue(SupervisorEvent):
 
 
 @attrs.frozen(kw_only=True)
-class GaveUp(SupervisorEvent):
+class SupervisorGaveUp(SupervisorEvent):
     """The supervisor met its restart limit at this child and stops; ``error`` is what leaves its ``async with``."""
 
     error: BaseException

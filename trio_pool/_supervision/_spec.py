@@ -5,16 +5,17 @@ from __future__ import annotations
 import inspect
 import math
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
 
 from .._core._errors import RestartIntensityExceeded
+from .._core._groups import leaves
 from .._core._restart import Restart, as_restart, number
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable
 
 
 class Strategy(StrEnum):
@@ -79,15 +80,6 @@ class ChildSpec:
         except (TypeError, ValueError):  # some callables, such as builtins, have no signature
             return False
         return parameter is not None and parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-
-
-def leaves(error: BaseException) -> Iterator[BaseException]:
-    """Yield the exceptions of a group at any depth, or the exception itself."""
-    if isinstance(error, BaseExceptionGroup):
-        for inner in cast("BaseExceptionGroup[BaseException]", error).exceptions:
-            yield from leaves(inner)
-    else:
-        yield error
 
 
 def is_planned(error: BaseException | None) -> bool:

@@ -21,7 +21,16 @@ import trio
 from .._core._errors import ChildError, RestartIntensityExceeded, TrioPoolError
 from .._core._restart import BackoffTimer, Restart
 from ._child import ChildStatus, ChildTask
-from ._events import ChildExited, ChildOverdue, ChildStarted, ChildStopped, GaveUp, Observer, RestartScheduled, logger
+from ._events import (
+    ChildExited,
+    ChildOverdue,
+    ChildRestartScheduled,
+    ChildStarted,
+    ChildStopped,
+    Observer,
+    SupervisorGaveUp,
+    logger,
+)
 from ._spec import is_exit, is_give_up, is_planned
 
 if TYPE_CHECKING:
@@ -213,7 +222,7 @@ class Tree:
             delay = child.timer.next_delay(now)
         child.status = ChildStatus.RESTARTING
         self._observer.emit(exited)
-        self._observer.emit(RestartScheduled(child_id=child.spec.id, delay=delay))
+        self._observer.emit(ChildRestartScheduled(child_id=child.spec.id, delay=delay))
         return delay
 
     def _restarts(self, child: ChildTask, error: Exception | None) -> bool:
@@ -249,7 +258,7 @@ class Tree:
         self._gave_up = error
         self._log(logging.ERROR, child, "exhausted the restart limit; the supervisor stops")
         self.stop()
-        self._observer.emit(GaveUp(child_id=child.spec.id, error=error))
+        self._observer.emit(SupervisorGaveUp(child_id=child.spec.id, error=error))
 
     def _abort(self, error: BaseException) -> None:
         """Stop the tree for an exception that is no crash, such as KeyboardInterrupt; the first one is what leaves."""

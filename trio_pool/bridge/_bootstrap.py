@@ -2,6 +2,9 @@
 
 It runs by path, before the application's ``sys.path`` is known, and so imports nothing of this library at the top. A
 script is compiled at every start: what need not be here is elsewhere.
+
+Of the hello's fields two are put in force here, before anything of the application is imported: ``sys_path``, and
+``argv``, the parent's ``sys.argv``, which stays what it is if the hello has none. The others are read in `_serve`.
 """
 
 from __future__ import annotations
@@ -16,8 +19,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final, NoReturn
 
-# A hello holds a few names and sys.path; a larger one is no hello.
-HELLO_LIMIT: Final = 4 * 2**20
+# A hello holds a few names, sys.path and sys.argv; a larger one is no hello. Linux allows 6 MiB of arguments at most,
+# of which JSON makes six times as much at worst; the rest is pretty arbitrary.
+HELLO_LIMIT: Final = 64 * 2**20
 
 
 def main() -> int:
@@ -33,6 +37,8 @@ def main() -> int:
         return 0
     if isinstance(hello.get("sys_path"), list):
         sys.path[:] = hello["sys_path"]
+    if isinstance(hello.get("argv"), list):
+        sys.argv[:] = hello["argv"]
     try:
         from trio_pool.bridge._serve import serve  # not importable before
     except ModuleNotFoundError as exc:
@@ -96,9 +102,9 @@ def read_hello(fd: int) -> dict[str, Any] | None:
     return hello  # type: ignore[no-any-return]  # a dict of whatever the parent sent
 
 
-def read_exactly(fd: int, size: int) -> bytes:
+def read_exactly(fd: int, size: int) -> bytearray:
     """Return ``size`` bytes, or fewer if the stream ended."""
-    data = b""
+    data = bytearray()
     while len(data) < size:
         try:
             piece = os.read(fd, size - len(data))

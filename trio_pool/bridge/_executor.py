@@ -109,7 +109,7 @@ class Executor:
         except SystemExit:
             raise
         except Refused as exc:
-            error = refusal(exc.kind, str(exc), **exc.data)
+            error = refusal(exc.kind, str(exc), cause=exc.cause, **exc.data)
         except BaseException as exc:  # noqa: ASYNC103  # see below
             # Whatever a command raises is its answer. KeyboardInterrupt is no exception: SIGINT is ignored here, so it
             # can only be the command's own. Cancelled cannot occur: nothing here runs under Trio's scheduler.

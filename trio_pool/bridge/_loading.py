@@ -2,7 +2,8 @@
 
 In a worker ``__main__`` is the bootstrap script. What the application calls ``__main__`` is imported again, as
 multiprocessing does it: a module run with ``-m`` by its name, a script by its path under the name ``__mp_main__``, so
-that ``if __name__ == "__main__"`` does not run.
+that ``if __name__ == "__main__"`` does not run. The same goes for the ``__main__.py`` of a folder that is run as a
+script, which has no name it could be imported by.
 """
 
 from __future__ import annotations
@@ -10,9 +11,11 @@ from __future__ import annotations
 import os
 import sys
 
+from ._replies import Refused, summary
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from types import ModuleType
     from typing import Any, Final
 
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 # guard, would import it again in its turn, and so on for ever; it refuses to start instead.
 IMPORTING_MAIN: Final = "TRIO_POOL_IMPORTING_MAIN"
 _MP_MAIN: Final = "__mp_main__"
+_NOT_AGAIN: Final = "the application's main module cannot be imported again"
 
 
 class Loader:
@@ -41,7 +45,8 @@ class Loader:
 
         Raises:
             ValueError: It does not look like a reference.
-            ImportError: There is no such module; also whatever the module raises when imported.
+            ImportError: There is no such module, or it is a ``__main__`` that cannot be imported again; also whatever
+                the module raises when imported.
             AttributeError: The module has no such attribute.
         """
         name, separator, path = reference.partition(":")
@@ -51,6 +56,21 @@ class Loader:
         for part in path.split("."):
             found = getattr(found, part)
         return found
+
+    def function(self, reference: str) -> Callable[..., object]:
+        """Return the function that a request names.
+
+        Raises:
+            Refused: It cannot be imported, and the refusal has the traceback of that; or it cannot be called.
+        """
+        try:
+            found = self.load(reference)
+        except Exception as exc:
+            raise Refused("invalid_arguments", f"{reference!r} cannot be imported: {summary(exc)}", cause=exc) from exc
+        if not callable(found):
+            raise Refused("invalid_arguments", f"{reference!r} is not callable")
+        function: Callable[..., object] = found
+        return function
 
     def module(self, name: str) -> ModuleType:
         """Import and return a module; ``__main__`` is the application's."""
@@ -63,15 +83,19 @@ class Loader:
         if self._loaded is None:
             # Keeps the bootstrap's module alive: its code is still running below us.
             self._bootstrap = sys.modules.get("__main__")
+            name, path = self._main.get("name"), self._main.get("path")
+            if name in ("__main__", _MP_MAIN):
+                # What a zip archive or a folder run as a script calls its main module. Here the name leads back to
+                # this method.
+                raise ImportError(f"{_NOT_AGAIN}: it has no name but {name!r}")
             os.environ[IMPORTING_MAIN] = "1"
             try:
-                name, path = self._main.get("name"), self._main.get("path")
                 if name:
                     module = self.module(name)
                 elif path:
                     module = _run_script(path)
                 else:
-                    raise ImportError("the application has no main module that could be imported again")
+                    raise ImportError(f"{_NOT_AGAIN}: it has neither a name nor a file")
             finally:
                 os.environ.pop(IMPORTING_MAIN, None)
             sys.modules["__main__"] = sys.modules[_MP_MAIN] = self._loaded = module
@@ -79,6 +103,10 @@ class Loader:
 
 
 def _run_script(path: str) -> ModuleType:
+    # Not just what open() would refuse: what looks like a file inside a zip archive, or a pipe, on which a worker would
+    # wait for ever.
+    if not os.path.isfile(path):
+        raise ImportError(f"{_NOT_AGAIN}: {path!r} is no file")
     module = type(sys)(_MP_MAIN)
     module.__file__ = path
     with open(path, "rb") as file:
@@ -86,7 +114,9 @@ def _run_script(path: str) -> ModuleType:
     outer = {name: sys.modules.get(name) for name in ("__main__", _MP_MAIN)}
     sys.modules["__main__"] = sys.modules[_MP_MAIN] = module
     try:
-        exec(compile(source, path, "exec"), module.__dict__)  # noqa: S102  # the application's own script
+        # Without dont_inherit the future statement at the top of this file would hold for the script too.
+        code = compile(source, path, "exec", dont_inherit=True)
+        exec(code, module.__dict__)  # noqa: S102  # the application's own script
     except BaseException:
         # As the import system does it: a module that failed half-way is not left behind.
         for name, before in outer.items():

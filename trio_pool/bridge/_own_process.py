@@ -10,7 +10,7 @@ import sys
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from typing import Final, NoReturn
 
 # Of 1000: the kernel should rather kill a worker, which is replaced, than the application that holds the pool.
 OOM_SCORE: Final = 300
@@ -42,6 +42,22 @@ def flush_output() -> None:
                 stream.flush()
             except (OSError, ValueError):
                 setattr(sys, name, None)
+
+
+def end_forked_child(culprit: str) -> NoReturn:
+    """End a process that came back into this library's code although it is only a fork of the worker.
+
+    It must not speak to the parent, which would take it for the worker, nor run the worker's exit handlers, nor write
+    what the worker holds in its buffers a second time.
+
+    Args:
+        culprit: Whose code it was that forked.
+    """
+    line = f"trio_pool worker: a process forked by {culprit} came back into the worker; it must end with os._exit()\n"
+    try:
+        os.write(2, line.encode("utf-8", "backslashreplace"))
+    finally:
+        os._exit(1)
 
 
 def _raise_oom_score() -> None:

@@ -16,7 +16,7 @@ from ._session import Session  # noqa: TC001  # parameters are annotated with it
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from typing import Any, Final, TypeGuard
 
 # Bounds against leaks, far above what anybody keeps in use at once; a definition is small.
@@ -63,13 +63,7 @@ class Program:
         self.signature = config.get("signature")
         self.inputs = _field_names(self.signature, "inputs")
         self.outputs = _field_names(self.signature, "outputs")
-        try:
-            function: Callable[..., object] = loader.load(self.reference)
-        except Exception as exc:
-            raise _refused(f"{self.reference!r} cannot be imported: {type(exc).__name__}: {exc}") from exc
-        if not callable(function):
-            raise _refused(f"{self.reference!r} is not callable")
-        self.function = function
+        self.function = loader.function(self.reference)
         self.created_at = time.time()
         self.execution_count = 0
         self.last_executed: float | None = None

@@ -35,22 +35,25 @@ class Refused(Exception):  # it is an answer on its way out, not an error anyone
     Args:
         kind: The ``kind`` of the reply.
         message: One line.
+        cause: The error of the application's own whose traceback the reply is to carry, if there is one.
         data: Further fields of the error map.
     """
 
-    def __init__(self, kind: str, message: str, **data: object) -> None:
+    def __init__(self, kind: str, message: str, *, cause: BaseException | None = None, **data: object) -> None:
         super().__init__(message)
         self.kind = kind
+        # Not __cause__, which other refusals have too: for a wrong argument nobody should pay for a traceback.
+        self.cause = cause
         self.data = data
 
 
-def refusal(kind: str, message: str, **data: object) -> dict[str, object]:
-    """Return the error map of a failure that is the protocol's own and needs no traceback."""
+def refusal(kind: str, message: str, *, cause: BaseException | None = None, **data: object) -> dict[str, object]:
+    """Return the error map of a failure that is the protocol's own, with the traceback of its cause, if it has one."""
     error: dict[str, object] = {
         "kind": kind,
         "type": f"trio_pool.errors.{_ERROR_NAMES[kind]}",
         "message": printable(message, MESSAGE_LIMIT),
-        "traceback": "",
+        "traceback": "" if cause is None else printable(_traceback(cause), TRACEBACK_LIMIT),
     }
     for name, value in data.items():
         error[name] = printable(value, MESSAGE_LIMIT) if isinstance(value, str) else value
@@ -65,6 +68,11 @@ def failure(kind: str, exc: BaseException) -> dict[str, object]:
         "message": printable(_text(exc), MESSAGE_LIMIT),
         "traceback": printable(_traceback(exc), TRACEBACK_LIMIT),
     }
+
+
+def summary(exc: BaseException) -> str:
+    """Return an exception's type and message, whatever its ``__str__`` does."""
+    return f"{type(exc).__name__}: {_text(exc)}"
 
 
 def printable(text: str, limit: int) -> str:

@@ -6,7 +6,6 @@ import os
 import time
 
 from ._bridge import STANDARD, Command
-from ._replies import Refused
 from ._session import Session  # noqa: TC001  # parameters are annotated with it, which is read at run time
 
 TYPE_CHECKING = False
@@ -89,14 +88,7 @@ class Standard:
 
     def call(self, function: str, args: list[Any]) -> object:
         """Call an importable function; the hidden command behind ``run_sync``."""
-        try:
-            found = self._executor.loader.load(function)
-        except Exception as exc:
-            message = f"{function!r} cannot be imported: {type(exc).__name__}: {exc}"
-            raise Refused("invalid_arguments", message) from exc
-        if not callable(found):
-            raise Refused("invalid_arguments", f"{function!r} is not callable")
-        return found(*args)
+        return self._executor.loader.function(function)(*args)
 
     def _clear(self, session: Session | None) -> int:
         return sum(resource.clear(session) for resource in self._executor.resources)
