@@ -27,7 +27,7 @@ FAULTED_ERRORS = frozenset({"WorkerCrashed", "SessionLost", "SessionNotFound", "
 """What a request of a faulted session may end with beside a right answer."""
 
 INTERRUPTED_ERRORS = frozenset({"Cancelled"})
-"""What any request may end with when the run was interrupted."""
+"""What any request may end with once the run was interrupted: it was cut off, and says nothing about the pool."""
 
 MIN_KILLS = 3
 """Kills that must have hit a running request: with fewer, luck explains a good result as well as the pool does."""
@@ -89,12 +89,15 @@ class Findings:
     """Why the verdict is unknown, or would be had nothing been broken."""
     sent: int
     ok: int
+    cut_off: int
+    """Requests the interruption cancelled; the errors name none of them."""
     errors: Mapping[str, int]
     dropped: int
     sessions: int
     faulted_sessions: int
     untouched_sent: int
     untouched_ok: int
+    untouched_cut_off: int
     redispatched: int
     stale: int
     incidents: tuple[Incident, ...]
@@ -117,6 +120,13 @@ class _Request:
     seq: int
     outcomes: list[Record] = attrs.field(factory=list["Record"])
 
+    def cut_off(self, interrupted: int | None) -> bool:
+        """Whether the interruption, the record of that number, is what it ended with."""
+        if interrupted is None or not self.outcomes:
+            return False
+        outcome = self.outcomes[0]
+        return outcome.get("error") in INTERRUPTED_ERRORS and outcome["seq"] > interrupted
+
 
 def check(records: Sequence[Record], executions: Mapping[str, int], *, workers: int) -> Findings:
     """Judge a run.
@@ -128,13 +138,14 @@ def check(records: Sequence[Record], executions: Mapping[str, int], *, workers: 
     """
     violations: list[Violation] = []
     requests = _collect(records, violations)
-    interrupted = any(entry["src"] == "run" and entry["type"] == "interrupted" for entry in records)
+    interruptions = (entry["seq"] for entry in records if entry["src"] == "run" and entry["type"] == "interrupted")
+    interrupted = next(interruptions, None)
     incidents = find_incidents(records, workers=workers)
     faulted = {session for incident in incidents for session in incident.sessions}
     for request in requests.values():
         violations += _judge(request, executions, faulted=request.session in faulted, interrupted=interrupted)
     for incident in incidents:
-        if incident.costs_worker and incident.to_capacity is None and not interrupted:
+        if incident.costs_worker and incident.to_capacity is None and interrupted is None:
             fault = f"{incident.name} ({incident.kind} of {incident.worker_id})"
             text = f"after {fault} the pool never had {workers} workers again"
             violations.append(Violation(breach=Breach.UNRECOVERED, text=text, seqs=(incident.seq,)))
@@ -143,31 +154,34 @@ def check(records: Sequence[Record], executions: Mapping[str, int], *, workers: 
     sessions = {request.session for request in requests.values()}
     untouched = [request for request in requests.values() if request.session not in faulted]
     finished = [request for request in requests.values() if request.outcomes]
+    cut_off = [request for request in finished if request.cut_off(interrupted)]
     succeeded = [request for request in finished if request.outcomes[0]["type"] == "ok"]
     errors: dict[str, int] = {}
     for request in finished:
-        if request.outcomes[0]["type"] != "ok":
+        if request.outcomes[0]["type"] != "ok" and not request.cut_off(interrupted):
             name = str(request.outcomes[0]["error"])
             errors[name] = errors.get(name, 0) + 1
     dropped = sum(1 for entry in records if entry["src"] == "client" and entry["type"] == "drop")
     reasons = _vacuous(incidents, sessions=len(sessions), faulted=len(sessions & faulted), dropped=dropped)
     if not requests:
         reasons.insert(0, "no request was sent")
-    if interrupted:
+    if interrupted is not None:
         reasons.insert(0, "the run was interrupted")
     return Findings(
         verdict=Verdict.FAIL if violations else Verdict.UNKNOWN if reasons else Verdict.PASS,
-        interrupted=interrupted,
+        interrupted=interrupted is not None,
         violations=tuple(violations),
         reasons=tuple(reasons),
         sent=len(requests),
         ok=len(succeeded),
+        cut_off=len(cut_off),
         errors=dict(sorted(errors.items())),
         dropped=dropped,
         sessions=len(sessions),
         faulted_sessions=len(sessions & faulted),
         untouched_sent=len(untouched),
         untouched_ok=sum(1 for request in untouched if request.outcomes and request.outcomes[0]["type"] == "ok"),
+        untouched_cut_off=sum(1 for request in cut_off if request.session not in faulted),
         redispatched=sum(1 for entry in records if entry["type"] == "RequestRedispatched"),
         stale=sum(1 for entry in records if entry["type"] == "StaleReply"),
         incidents=tuple(incidents),
@@ -217,7 +231,7 @@ def _collect(records: Sequence[Record], violations: list[Violation]) -> dict[int
 
 
 def _judge(
-    request: _Request, executions: Mapping[str, int], *, faulted: bool, interrupted: bool
+    request: _Request, executions: Mapping[str, int], *, faulted: bool, interrupted: int | None
 ) -> Iterable[Violation]:
     name = f"request {request.nonce} of {request.session}"
     seqs = (request.seq, *(outcome["seq"] for outcome in request.outcomes))
@@ -245,7 +259,7 @@ def _judge(
     error = outcome["error"]
     if outcome["type"] == "fail" and executed:
         yield breach(Breach.DISHONEST, f"failed with {error} as never executed, and was executed")
-    if interrupted and error in INTERRUPTED_ERRORS:
+    if request.cut_off(interrupted):
         return
     if error not in FAULTED_ERRORS:
         message = outcome.get("message", "")

@@ -8,25 +8,28 @@ from __future__ import annotations
 
 import argparse
 import math
-import os
 import secrets
 import shlex
 import signal
 import sys
 import time
 import traceback
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from ._first_light import SCENARIOS, SHORTEST
+from ._output import CannotWrite, Console, silence
 from ._plan import make_plan
 from ._stdlib_job import make_catalogue
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
+    from typing import TextIO
+
+    from _typeshed import SupportsWrite
 
     from ._plan import Plan
-    from ._report import Console
     from ._run import Finished
     from ._stdlib_job import Catalogue
 
@@ -36,7 +39,10 @@ EXIT_UNKNOWN = 2
 EXIT_NOT_STARTED = 4
 EXIT_USAGE = 64
 EXIT_BUG = 70
+EXIT_CANNOT_WRITE = 74  # EX_IOERR of sysexits.h, as the two above are EX_USAGE and EX_SOFTWARE
 EXIT_SIGNAL = 128  # plus the signal's number, as shells report it: 130 for Ctrl-C
+
+_MAX_SEED = 2**63 - 1  # whatever reads results.json can hold it, and the line of a plan stays short
 
 _EPILOG = """\
 exit codes:
@@ -46,7 +52,15 @@ exit codes:
   4    the pool did not start, so nothing was tested
   64   wrong usage
   70   a bug in the harness itself
+  74   output, the history or the results could not be written; faults healed, pool closed, nothing judged
   130  interrupted (143 by SIGTERM); faults healed, pool closed, what there was is checked and reported
+
+A reader that leaves, as head does, silences the output and changes nothing else.
+
+in the files and lines of a run:
+  "request 12" is request 12 of plan.json and "id" in history.jsonl. "pool request 29" is "request_id" there and
+  "running" in results.json: the pool's own number for what it was asked. A line names both if the pool's request can
+  be only that one of the plan.
 
 examples:
   python -m chaos run first-light
@@ -59,6 +73,13 @@ examples:
 class _Parser(argparse.ArgumentParser):
     """Ends with the exit code for wrong usage that the other commands of this kind use, and a hint."""
 
+    def print_help(self, file: SupportsWrite[str] | None = None) -> None:
+        """Print the help where the results go, and treat a failure as one of theirs."""
+        if file is None:
+            Console(plain=True).write(self.format_help())
+        else:
+            super().print_help(file)
+
     def error(self, message: str) -> NoReturn:
         self.print_usage(sys.stderr)
         self.exit(EXIT_USAGE, f"{self.prog}: {message}\nTry '{self.prog} --help'.\n")
@@ -70,17 +91,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     Args:
         argv: The arguments, without the program; those of the process by default.
     """
-    arguments = _parser().parse_args(argv)
-    command: Callable[[argparse.Namespace], int] = arguments.command
     try:
+        arguments = _parser().parse_args(argv)
+        command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
+    except CannotWrite as exc:
+        _complain(str(exc))
+        return EXIT_CANNOT_WRITE
     except KeyboardInterrupt:
         _complain("interrupted before the clock started: nothing was tested, nothing is left running")
         return EXIT_SIGNAL + signal.SIGINT
-    except BrokenPipeError:
-        # Whoever read the output has gone; there is nobody to tell. Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_BUG
     except Exception:  # the last line of defence: the code says whose fault it was
         traceback.print_exc()
         _complain("this is a bug in the harness, not a finding about the pool")
@@ -107,7 +127,7 @@ def _parser() -> _Parser:
     _add_plan_arguments(run)
     run.add_argument(
         "--out",
-        type=Path,
+        type=_out,
         metavar="DIR",
         help="where results.json, history.jsonl, plan.json, executions.log and pool.log go; must be new or empty"
         " (default: chaos-runs/SCENARIO/TIME-SEED)",
@@ -142,7 +162,7 @@ def _parser() -> _Parser:
 def _add_plan_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("scenario", choices=sorted(SCENARIOS), metavar="SCENARIO", help="one of: %(choices)s")
     parser.add_argument(
-        "--seed", type=_seed, metavar="N", help="source of all chance, a whole number >= 0 (default: drawn)"
+        "--seed", type=_seed, metavar="N", help="source of all chance, from 0 to 2**63 - 1 (default: drawn)"
     )
     parser.add_argument(
         "--seconds",
@@ -161,14 +181,18 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_ignored: object) -> None:
         from ._about import installed
 
-        _console(plain=True).say(f"trio-pool-chaos, trio_pool {installed('trio-pool')}")
+        Console(plain=True).say(f"trio-pool-chaos, trio_pool {installed('trio-pool')}")
         parser.exit()
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    console = _console(plain=arguments.plain)
     plan = _planned(arguments)
-    out = _directory(arguments.out, plan)
+    with _directory(arguments.out, plan) as out:
+        return _run_in(out, plan, arguments)
+
+
+def _run_in(out: Path, plan: Plan, arguments: argparse.Namespace) -> int:
+    console = Console(plain=arguments.plain)
     replay = _replay(arguments, plan)
     console.say(f"scenario   {plan.scenario}, seed {plan.seed}, plan {plan.sha256}")
     console.say(
@@ -185,11 +209,14 @@ def _run(arguments: argparse.Namespace) -> int:
     from ._report import report_lines, write_results
 
     findings = finished.findings
-    write_results(out / "results.json", findings, plan, replay=replay)
-    console.say()
-    verdict = console.verdict(findings.verdict)
-    for line in report_lines(findings, plan, catalogue, verdict=verdict, out=out, replay=replay):
-        console.say(line)
+    try:
+        write_results(out / "results.json", findings, plan, replay=replay)
+    finally:
+        # Also when they could not be written: the report may be all that is left of a run.
+        console.say()
+        verdict = console.verdict(findings.verdict)
+        for line in report_lines(findings, plan, catalogue, verdict=verdict, out=out, replay=replay):
+            console.say(line)
     if finished.signal is not None:
         return EXIT_SIGNAL + finished.signal
     return {"pass": EXIT_PASS, "fail": EXIT_FAIL, "unknown": EXIT_UNKNOWN}[findings.verdict]
@@ -229,7 +256,7 @@ def _carried_out(plan: Plan, catalogue: Catalogue, out: Path, console: Console) 
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    sys.stdout.write(_planned(arguments).to_json())
+    Console(plain=True).write(_planned(arguments).to_json())
     return EXIT_PASS
 
 
@@ -238,7 +265,7 @@ def _bench(arguments: argparse.Namespace) -> int:
 
     from ._bench import bench, bench_lines
 
-    console = _console(plain=True)
+    console = Console(plain=True)
     console.say(f"measuring for about {arguments.seconds:g} s, yardstick and candidate in turns")
     if sys.dont_write_bytecode:
         console.say(
@@ -250,7 +277,7 @@ def _bench(arguments: argparse.Namespace) -> int:
 
 
 def _list(_arguments: argparse.Namespace) -> int:
-    console = _console(plain=True)
+    console = Console(plain=True)
     for scenario in SCENARIOS.values():
         console.say(f"{scenario.name}   {scenario.summary}")
     return EXIT_PASS
@@ -267,29 +294,49 @@ def _planned(arguments: argparse.Namespace) -> Plan:
 def _replay(arguments: argparse.Namespace, plan: Plan) -> str:
     command = [*_command(), "run", plan.scenario, "--seed", str(plan.seed)]
     if arguments.seconds is not None:
-        command += ["--seconds", f"{arguments.seconds:g}"]
+        # All digits: a shorter form would be another number, and another number another plan.
+        command += ["--seconds", repr(arguments.seconds)]
     return shlex.join(command)
 
 
-def _directory(out: Path | None, plan: Plan) -> Path:
+@contextmanager
+def _directory(out: Path | None, plan: Plan) -> Generator[Path, None, None]:
+    """Make the directory of a run. Afterwards, what was made here and is still empty goes again."""
     if out is None:
         stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
         out = Path("chaos-runs") / plan.scenario / f"{stamp}-{plan.seed}"
+    made = [path for path in (out, *out.parents) if not path.exists()]
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        occupied = any(out.iterdir())
-    except OSError as exc:
-        _refuse(f"--out: {exc.strerror}: {out}")
-    if occupied:
-        # Two runs in one directory would be read as one.
-        _refuse(f"--out: the directory is not empty: {out}")
-    return out
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            occupied = any(out.iterdir())
+        except OSError as exc:
+            _refuse(f"--out: {exc.strerror}: {out}")
+        if occupied:
+            # Two runs in one directory would be read as one.
+            _refuse(f"--out: the directory is not empty: {out}")
+        yield out
+    finally:
+        for path in made:
+            # Only an empty directory can be removed like this, and only the innermost may be it.
+            with suppress(OSError):
+                path.rmdir()
+
+
+def _out(text: str) -> Path:
+    if not text:
+        raise argparse.ArgumentTypeError("an empty name is no directory")
+    return Path(text)
 
 
 def _seed(text: str) -> int:
     if not (text.isascii() and text.isdigit()):
-        raise argparse.ArgumentTypeError(f"a seed is a whole number >= 0, not {text!r}")
-    return int(text)
+        raise argparse.ArgumentTypeError(f"a seed is a whole number >= 0, not {text!r:.80}")
+    digits = text.lstrip("0") or "0"
+    # By length first: Python refuses to convert thousands of digits.
+    if len(digits) > len(str(_MAX_SEED)) or int(digits) > _MAX_SEED:
+        raise argparse.ArgumentTypeError(f"a seed is at most {_MAX_SEED} (2**63 - 1)")
+    return int(digits)
 
 
 def _seconds(least: float) -> Callable[[str], float]:
@@ -299,7 +346,7 @@ def _seconds(least: float) -> Callable[[str], float]:
         except ValueError:
             value = math.nan
         if not (math.isfinite(value) and value >= least):
-            raise argparse.ArgumentTypeError(f"must be a number of seconds from {least:g} on, not {text!r}")
+            raise argparse.ArgumentTypeError(f"must be a number of seconds from {least:g} on, not {text!r:.80}")
         return value
 
     return seconds
@@ -317,16 +364,17 @@ def _program() -> str:
     return Path(command[0]).name if len(command) == 1 else f"python -m {command[2]}"
 
 
-def _console(*, plain: bool) -> Console:
-    from ._report import Console
-
-    return Console(plain=plain)
-
-
 def _refuse(message: str) -> NoReturn:
     _complain(message)
     raise SystemExit(EXIT_USAGE)
 
 
 def _complain(message: str) -> None:
-    sys.stderr.write(f"{_program()}: {message}\n")
+    # None if the process was started with its standard error closed, whatever the type says.
+    stream: TextIO | None = sys.stderr
+    if stream is not None:
+        try:
+            stream.write(f"{_program()}: {message}\n")
+            stream.flush()
+        except OSError:
+            silence(stream)  # there is nobody left to tell; the exit code says it

@@ -49,6 +49,7 @@ class Nemesis:
         watch: Wakes on what the pool does.
         monkey: Does the deeds.
         history: Where they are written down.
+        index_of: Returns the plan's index of a session's unanswered request, if it has exactly one.
         say: Takes a line for the user.
     """
 
@@ -60,6 +61,7 @@ class Nemesis:
         watch: PoolWatch,
         monkey: ChaosMonkey,
         history: History,
+        index_of: Callable[[str], int | None],
         say: Callable[[str], None],
     ) -> None:
         self._faults = faults
@@ -67,6 +69,7 @@ class Nemesis:
         self._watch = watch
         self._monkey = monkey
         self._history = history
+        self._index_of = index_of
         self._say = say
         # Incarnations already hit: hitting them again would blur what each fault did.
         self._hit: set[int] = set()
@@ -148,6 +151,7 @@ class Nemesis:
             return None
         worker = fault.worker
         assert worker is not None, "every fault of a plan has one worker"  # noqa: S101  # narrows the type
+        index = self._index(worker)
         self._history.record(
             "chaos",
             "inject",
@@ -158,17 +162,27 @@ class Nemesis:
             worker_id=worker.worker_id,
             incarnation=worker.incarnation,
             pid=worker.pid,
+            id=index,
             request_id=worker.request_id,
             session_id=worker.session_id,
             begun=worker.begun,
         )
-        doing = f"running request {worker.request_id}" if worker.begun else "between requests"
+        doing = "between requests"
+        if worker.begun:
+            pooled = f"pool request {worker.request_id}"
+            doing = f"running {pooled if index is None else f'request {index} ({pooled})'}"
         what = {"kill": "SIGKILL to", "freeze": "SIGSTOP to", "latency": f"{planned.delay * 1e3:.0f} ms on the link of"}
         self._say(
             f"{self._history.now:6.2f} s  {name}  {what[planned.kind]} {worker.worker_id}"
             f" (incarnation {worker.incarnation}, pid {worker.pid}), {doing}"
         )
         return worker
+
+    def _index(self, worker: WorkerInfo) -> int | None:
+        """Return the index in the plan of the request a worker runs, if it can be no other."""
+        if not worker.begun or worker.session_id is None or worker.request_id in self._watch.results:
+            return None
+        return self._index_of(worker.session_id)
 
     async def _aim(self, planned: PlannedFault) -> WorkerInfo:
         with trio.move_on_after(AIM_LIMIT):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
 from typing import TYPE_CHECKING
 
 import attrs
 
 from ._about import environment
-from ._check import Breach, Verdict, witnesses
+from ._check import Breach, witnesses
+from ._output import write_text
 from ._stats import Summary, summarize
 
 if TYPE_CHECKING:
@@ -21,28 +20,6 @@ if TYPE_CHECKING:
     from ._incidents import Incident
     from ._plan import Plan
     from ._stdlib_job import Catalogue
-
-_COLOURS = {Verdict.PASS: "32", Verdict.FAIL: "31", Verdict.UNKNOWN: "33"}  # ANSI green, red, yellow
-
-
-class Console:
-    """Where lines for the user go: standard output, flushed line by line so that a log follows the run.
-
-    Args:
-        plain: Never colour; else the verdict is coloured on a terminal unless NO_COLOR is set.
-    """
-
-    def __init__(self, *, plain: bool) -> None:
-        self._colour = not plain and sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-
-    def say(self, line: str = "") -> None:
-        """Print one line."""
-        print(line, flush=True)  # noqa: T201  # the one place that prints: the output is the command's product
-
-    def verdict(self, verdict: Verdict) -> str:
-        """Return the verdict as it is shown."""
-        word = verdict.value.upper()
-        return f"\x1b[1;{_COLOURS[verdict]}m{word}\x1b[0m" if self._colour else word
 
 
 def report_lines(
@@ -67,15 +44,19 @@ def report_lines(
     for reason in findings.reasons:
         yield f"  not proved: {reason}"
     failed = ", ".join(f"{count} {name}" for name, count in findings.errors.items()) or "none"
+    # What Ctrl-C cut off says nothing about the pool, so it is left out of the whole as well as of the part.
+    settled = findings.sent - findings.cut_off
+    cut_off = f"; cut off by the interruption: {findings.cut_off}" if findings.interrupted else ""
     yield (
-        f"success    {_share(findings.ok, findings.sent)} of {findings.sent} requests;"
-        f" failed: {failed}; dropped unsent: {findings.dropped}"
+        f"success    {_share(findings.ok, settled)} of {settled} requests;"
+        f" failed: {failed}; dropped unsent: {findings.dropped}{cut_off}"
     )
     untouched = findings.sessions - findings.faulted_sessions
-    kept = _share(findings.untouched_ok, findings.untouched_sent)
+    settled = findings.untouched_sent - findings.untouched_cut_off
+    cut_off = f"; cut off by the interruption: {findings.untouched_cut_off}" if findings.interrupted else ""
     yield (
         f"sessions   {untouched} of {findings.sessions} never faulted:"
-        f" {kept} of their {findings.untouched_sent} requests succeeded"
+        f" {_share(findings.untouched_ok, settled)} of their {settled} requests succeeded{cut_off}"
     )
     yield f"latency    {_times(summarize(findings.latencies))}   from the intended send time, successes"
     yield f"service    {_times(summarize(findings.services))}   from the actual send time, successes"
@@ -90,7 +71,12 @@ def report_lines(
 
 
 def write_results(path: Path, findings: Findings, plan: Plan, *, replay: str) -> None:
-    """Write everything the report says, and the violations it leaves out, as JSON."""
+    """Write everything the report says, and the violations it leaves out, as JSON.
+
+    Raises:
+        CannotWrite: What is in the file then is no JSON.
+    """
+    settled = findings.sent - findings.cut_off
     numbers = {
         name: None if (summary := summarize(sample)) is None else attrs.asdict(summary)
         for name, sample in (
@@ -113,7 +99,8 @@ def write_results(path: Path, findings: Findings, plan: Plan, *, replay: str) ->
         "requests": {
             "sent": findings.sent,
             "ok": findings.ok,
-            "success_rate": findings.ok / findings.sent if findings.sent else None,
+            "cut_off": findings.cut_off,
+            "success_rate": findings.ok / settled if settled else None,
             "errors": findings.errors,
             "dropped": findings.dropped,
             "redispatched": findings.redispatched,
@@ -123,6 +110,7 @@ def write_results(path: Path, findings: Findings, plan: Plan, *, replay: str) ->
             "total": findings.sessions,
             "faulted": findings.faulted_sessions,
             "untouched_requests": findings.untouched_sent,
+            "untouched_cut_off": findings.untouched_cut_off,
             "untouched_ok": findings.untouched_ok,
         },
         "breaches": {str(breach): findings.count(breach) for breach in Breach},
@@ -131,7 +119,7 @@ def write_results(path: Path, findings: Findings, plan: Plan, *, replay: str) ->
             {**attrs.asdict(incident), "sessions": sorted(incident.sessions)} for incident in findings.incidents
         ],
     }
-    path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(results, indent=2) + "\n")
 
 
 def _fault_lines(incidents: Sequence[Incident]) -> Iterator[str]:

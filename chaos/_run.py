@@ -1,7 +1,8 @@
 """A run: one plan against one pool, from the first arrival to the verdict.
 
-Ctrl-C stops the load, heals, drains the pool, and judges what there is; a second one skips the drain. Whatever
-happens, the history says it, and no process is left.
+Ctrl-C stops the load, heals, drains the pool, and judges what there is; a second one skips the drain. What cannot be
+written any more stops it in the same way, only that nothing is judged. Whatever happens, the history says it as long as
+it can, and no process is left.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import logging
 import os
 import platform
 import signal
+import sys
 from collections import Counter
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -28,6 +30,7 @@ from ._launcher import ChaosLauncher
 from ._load import Load
 from ._monkey import ChaosMonkey
 from ._nemesis import Nemesis
+from ._output import CannotWrite, write_text, writing
 from ._stats import summarize
 from ._users import Users
 from ._watch import PoolWatch
@@ -71,26 +74,56 @@ async def run(plan: Plan, catalogue: Catalogue, out: Path, say: Callable[[str], 
         say: Takes lines for the user.
 
     Raises:
+        CannotWrite: A file, or a line for the user, could not be written; faults are healed and the pool is closed.
         PoolDidNotStart: No worker could be brought up.
     """
-    (out / "plan.json").write_text(plan.to_json(), encoding="utf-8")
+    write_text(out / "plan.json", plan.to_json())
     ledger = out / "executions.log"
-    ledger.touch()
-    with _logged(out / "pool.log"), History(out / "history.jsonl", trio.current_time) as history:
-        history.record("run", "start", urgent=True, plan=plan.sha256, **environment())
+    write_text(ledger, "")
+    with History(out / "history.jsonl", trio.current_time) as history:
         attempt = _Attempt(plan, catalogue, history, str(ledger.resolve()), say)
-        await attempt.run()
+        history.on_failure = attempt.stop
+        history.record("run", "start", urgent=True, plan=plan.sha256, **environment())
+        with _logged(out / "pool.log", attempt.stop):
+            await attempt.run()
         history.record("run", "end")
-        executions = Counter(line.split()[0] for line in ledger.read_text(encoding="utf-8").splitlines())
-        findings = check(history.records, executions, workers=plan.workers)
-        return Finished(findings=findings, signal=attempt.signal)
+    # After the last line is on the disk, or could not be brought there.
+    if attempt.unwritable is not None:
+        raise attempt.unwritable
+    executions = Counter(line.split()[0] for line in ledger.read_text(encoding="utf-8").splitlines())
+    findings = check(history.records, executions, workers=plan.workers)
+    return Finished(findings=findings, signal=attempt.signal)
+
+
+class _LogFile(logging.FileHandler):
+    """Reports a full disk to the run rather than, by logging's habit, with a traceback for every line."""
+
+    def __init__(self, path: Path, on_failure: Callable[[CannotWrite], None]) -> None:
+        with writing(path):
+            super().__init__(path, encoding="utf-8")
+        self._path = path
+        self._on_failure = on_failure
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        reason = sys.exception()
+        if isinstance(reason, OSError):
+            self._on_failure(CannotWrite(str(self._path), reason))
+        else:
+            super().handleError(record)
+
+    def close(self) -> None:
+        # Writes what is left, and closes the file whatever comes of that.
+        try:
+            super().close()
+        except OSError as exc:
+            self._on_failure(CannotWrite(str(self._path), exc))
 
 
 @contextmanager
-def _logged(path: Path) -> Generator[None, None, None]:
+def _logged(path: Path, on_failure: Callable[[CannotWrite], None]) -> Generator[None, None, None]:
     """Write what the pool logs to a file: a crash a second, with traceback, would bury the progress lines."""
     logger = logging.getLogger("trio_pool")
-    handler = logging.FileHandler(path, encoding="utf-8")
+    handler = _LogFile(path, on_failure)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     before = logger.level, logger.propagate
     logger.addHandler(handler)
@@ -114,7 +147,7 @@ class _Attempt:
         self._catalogue = catalogue
         self._history = history
         self._ledger = ledger
-        self._say = say
+        self._print = say
         self._watch = PoolWatch(history)
         self._launcher = ChaosLauncher()
         self._opened = False
@@ -122,6 +155,24 @@ class _Attempt:
         self._work = trio.CancelScope()
         self._everything = trio.CancelScope()
         self.signal: int | None = None
+        self.unwritable: CannotWrite | None = None
+        """What could not be written, if anything."""
+
+    def stop(self, unwritable: CannotWrite) -> None:
+        """End the run early: what it was for cannot be kept.
+
+        Nothing is raised here: those who write are hooks, which the pool would disable, and clean-up, which must go on.
+        """
+        if self.unwritable is None:
+            self.unwritable = unwritable
+            self._history.record("run", "unwritable", urgent=True, what=unwritable.what, error=str(unwritable))
+            (self._work if self._opened else self._everything).cancel()
+
+    def _say(self, line: str) -> None:
+        try:
+            self._print(line)
+        except CannotWrite as exc:
+            self.stop(exc)
 
     async def run(self) -> None:
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
@@ -152,6 +203,7 @@ class _Attempt:
                         watch=self._watch,
                         monkey=monkey,
                         history=self._history,
+                        index_of=users.index_of,
                         say=self._say,
                     )
                     await self._phases(load, nemesis, users)

@@ -83,6 +83,7 @@ class Users:
         self.ok = 0
         self.failed = 0
         self.latencies: list[float] = []
+        self._unanswered: dict[str, set[int]] = {}
         remaining: dict[int, int] = {}
         users: dict[int, int] = {}
         for request in plan.requests:
@@ -97,6 +98,7 @@ class Users:
         """Send one request; whatever comes of it becomes its outcome, and only cancellation leaves here."""
         visit = self._visits[request.session]
         chunk = self._catalogue.chunk(request.session, request.step)
+        self._unanswered.setdefault(visit.session_id, set()).add(request.index)
         self._history.record(
             "client",
             "invoke",
@@ -150,11 +152,20 @@ class Users:
         self._history.record("client", "drop", id=request.index, session=visit.session_id, t_int=intended)
         visit.remaining -= 1
 
+    def index_of(self, session_id: str) -> int | None:
+        """Return the plan's index of the session's unanswered request, or None unless there is exactly one.
+
+        The pool has numbers of its own and tells only the session, so that of several none can be picked.
+        """
+        unanswered = self._unanswered.get(session_id, ())
+        return next(iter(unanswered)) if len(unanswered) == 1 else None
+
     def _intended(self, request: PlannedRequest) -> float:
         return round(self.offset + request.at, 6)
 
     def _outcome(self, request: PlannedRequest, type_: str, **fields: Any) -> None:
         entry = self._history.record("client", type_, id=request.index, **fields)
+        self._unanswered[self._visits[request.session].session_id].discard(request.index)
         if type_ == "ok":
             self.latencies.append(entry["t"] - self._intended(request))
         else:

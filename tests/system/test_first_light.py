@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -12,9 +13,24 @@ from pathlib import Path
 
 import pytest
 
+from chaos._check import OUTCOMES
 from chaos._history import read_history
 
 pytestmark = pytest.mark.slow
+
+BRISK = """\
+import os, sys, sysconfig
+from functools import partial
+import attrs
+from chaos import _cli, _first_light
+freeze = attrs.evolve(_first_light.FIRST_LIGHT.faults[2], hold=0.5)
+_cli.SCENARIOS["brisk"] = attrs.evolve(
+    _first_light.FIRST_LIGHT, name="brisk", duration=1.5, sessions=12, faults=(freeze,)
+)
+_cli.make_catalogue = partial(_cli.make_catalogue, os.path.join(sysconfig.get_path("stdlib"), "json"))
+sys.exit(_cli.main(sys.argv[1:]))
+"""
+"""The command line with a scenario for what is not the verdict's business: two seconds, with a set-up of none."""
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 LIMIT = 90.0
@@ -83,6 +99,17 @@ def test_a_short_run_passes_and_says_so(tmp_path: Path) -> None:
     records = read_history(out / "history.jsonl")
     assert [entry["t"] for entry in records] == sorted(entry["t"] for entry in records)
     assert records[-1]["type"] == "end"
+    aimed = [entry for entry in records if entry["type"] == "inject" and entry["begun"]]
+    outcomes = {entry["id"]: entry for entry in records if "id" in entry and entry["type"] in OUTCOMES}
+    for entry in aimed:
+        pooled = f"pool request {entry['request_id']}"
+        named = pooled if entry["id"] is None else f"request {entry['id']} ({pooled})"
+        assert f"{entry['fault']}  " in done.stdout
+        assert f"(incarnation {entry['incarnation']}, pid {entry['pid']}), running {named}\n" in done.stdout
+        # An outcome tells the pool's number where there was an error, or with the program's creation came another.
+        if entry["id"] is not None and outcomes[entry["id"]].get("request_id") is not None:
+            assert outcomes[entry["id"]]["request_id"] == entry["request_id"]
+    assert any(entry["id"] is not None for entry in aimed)
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -115,6 +142,11 @@ def test_an_interrupted_run_reports_and_leaves_no_process(tmp_path: Path, number
     assert "not proved: the run was interrupted" in printed
     results = json.loads((out / "results.json").read_text())
     assert results["interrupted"]
+    cut_off, untouched = results["requests"]["cut_off"], results["sessions"]
+    assert cut_off >= 1
+    assert f"; cut off by the interruption: {cut_off}" in printed
+    assert untouched["untouched_ok"] == untouched["untouched_requests"] - untouched["untouched_cut_off"]
+    assert " never faulted: 100 % of their " in printed
     assert results["violations"] == []
     assert [entry["fault"] for entry in read_history(out / "history.jsonl") if entry["type"] == "heal"] == ["f1"]
 
@@ -140,6 +172,51 @@ def test_an_interrupt_during_set_up_ends_it(tmp_path: Path) -> None:
     assert running.returncode == 130
     assert complaint.splitlines() == [complaint.strip()]
     assert "nothing was tested" in complaint
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("last", ["scenario", "SIGSTOP to"])
+def test_a_run_goes_on_when_its_reader_leaves(tmp_path: Path, last: str) -> None:
+    """Piped into `head`, whether that leaves in set-up or later, a run ends with its files and its verdict's code."""
+    running = subprocess.Popen(
+        [sys.executable, "-c", BRISK, "run", "brisk", "--seed", "3", "--out", "out"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=environment(),
+    )
+    assert running.stdout is not None
+    assert running.stderr is not None
+    with running:
+        for line in running.stdout:
+            if last in line:
+                break
+        running.stdout.close()
+        complaint = running.stderr.read()
+    assert (running.returncode, complaint) == (2, "")
+    assert json.loads((tmp_path / "out" / "results.json").read_text())["verdict"] == "unknown"
+    assert read_history(tmp_path / "out" / "history.jsonl")[-1]["type"] == "end"
+
+
+def test_a_disk_that_fills_during_a_run_ends_it_in_order(tmp_path: Path) -> None:
+    """A history that cannot be written is told in a line with a code of its own, and no worker is left behind."""
+    limit = 10_000  # bytes a file may have: more than the plan, less than the history
+    running = subprocess.run(
+        [sys.executable, "-c", BRISK, "run", "brisk", "--seed", "3", "--out", "out"],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        cwd=tmp_path,
+        env=environment(CHAOS_TEST_MARKER=tmp_path.name),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+    )
+    told = running.stderr.splitlines()
+    assert running.returncode == 74, running.stdout + running.stderr
+    assert [line.partition(": ")[2] for line in told] == ["cannot write out/history.jsonl: File too large"]
+    assert survivors(f"CHAOS_TEST_MARKER={tmp_path.name}") == []
+    assert "load ended, closing the pool" in running.stdout
+    assert not (tmp_path / "out" / "results.json").exists()
 
 
 @pytest.mark.parametrize(

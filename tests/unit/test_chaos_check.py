@@ -356,6 +356,30 @@ def test_an_interrupted_run_excuses_cancelled_requests_and_is_unknown() -> None:
     assert check(run.records, run.executions, workers=WORKERS).verdict is Verdict.FAIL
 
 
+def test_requests_cut_off_by_an_interruption_count_for_nobody() -> None:
+    """They are counted apart, and a session that lost nothing else succeeded with all it could."""
+    run = good_run()
+    before = check(run.records, run.executions, workers=WORKERS)
+    number = run.dispatched("calm-1", slot=1)
+    run.note("run", "interrupted", signal="SIGINT")
+    run.failed(number, "Cancelled")
+    findings = check(run.records, run.executions, workers=WORKERS)
+    assert (findings.cut_off, findings.untouched_cut_off) == (1, 1)
+    assert findings.sent == before.sent + 1
+    assert findings.errors == before.errors
+    assert findings.untouched_ok == findings.untouched_sent - findings.untouched_cut_off
+
+
+def test_a_request_cancelled_before_the_interruption_is_lost() -> None:
+    """Only the interruption excuses a cancelled request: one that came later does not."""
+    run = good_run()
+    run.failed(run.dispatched("calm-1", slot=1), "Cancelled")
+    run.note("run", "interrupted", signal="SIGINT")
+    findings = check(run.records, run.executions, workers=WORKERS)
+    assert [violation.breach for violation in findings.violations] == [Breach.LOST]
+    assert findings.cut_off == 0
+
+
 def test_times_of_a_kill() -> None:
     """Detection is the worker's exit, capacity the replacement, the first reply the slot's next one."""
     run = Run()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from chaos._history import FLUSH_INTERVAL, History, read_history
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from chaos._output import CannotWrite
 
 
 class Clock:
@@ -78,3 +79,25 @@ def test_a_gap_is_noticed(tmp_path: Path) -> None:
     path.write_text(lines[0] + lines[2])
     with pytest.raises(ValueError, match="seq 2"):
         read_history(path)
+
+
+def test_a_full_disk_is_told_once_and_never_raised() -> None:
+    """Records come from hooks and clean-up, where an error would be lost or hide another: it goes to the callback."""
+    told: list[CannotWrite] = []
+    with History(Path("/dev/full"), Clock()) as history:
+        history.on_failure = told.append
+        history.record("run", "start", urgent=True)
+        history.record("run", "end", urgent=True)
+        history.flush()
+        assert [entry["type"] for entry in history.records] == ["start", "end"]
+    assert [str(failure) for failure in told] == ["cannot write /dev/full: No space left on device"]
+
+
+def test_a_disk_that_fills_at_the_end_is_told_too() -> None:
+    """The last lines are written on leaving, and their loss does not go unnoticed."""
+    told: list[CannotWrite] = []
+    with History(Path("/dev/full"), Clock()) as history:
+        history.on_failure = told.append
+        history.record("run", "start")
+        assert told == []
+    assert len(told) == 1

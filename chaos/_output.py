@@ -1,0 +1,112 @@
+"""Where a command writes, and what becomes of it when it cannot.
+
+A reader that has left, as ``head`` does, is no failure: the console falls silent and the command does its work. All
+else, a full disk above all, is the fault of neither the pool nor the harness: `CannotWrite`, with an exit code of its
+own.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+    from pathlib import Path
+    from typing import TextIO
+
+    from ._check import Verdict
+
+_COLOURS = {"pass": "32", "fail": "31", "unknown": "33"}  # ANSI green, red, yellow
+
+
+class CannotWrite(Exception):
+    """Output, the history or the results could not be written.
+
+    Args:
+        what: The file, or ``standard output``.
+        reason: What the system said.
+    """
+
+    def __init__(self, what: str, reason: OSError) -> None:
+        super().__init__(what, reason)
+        self.what = what
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot write {self.what}: {self.reason.strerror or self.reason}"
+
+
+@contextmanager
+def writing(what: object) -> Generator[None, None, None]:
+    """Turn whatever the system has against writing here into `CannotWrite`."""
+    try:
+        yield
+    except OSError as exc:
+        raise CannotWrite(str(what), exc) from exc
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a whole file.
+
+    Raises:
+        CannotWrite: It was not written, or only its beginning.
+    """
+    with writing(path):
+        path.write_text(text, encoding="utf-8")
+
+
+class Console:
+    """Where lines for the user go: standard output, flushed line by line so that a log follows the run.
+
+    Once writing has failed, the console is silent.
+
+    Args:
+        plain: Never colour; else the verdict is coloured on a terminal unless NO_COLOR is set.
+    """
+
+    def __init__(self, *, plain: bool) -> None:
+        # None if the process was started with its standard output closed, whatever the type says.
+        self._stream: TextIO | None = sys.stdout
+        self._colour = (
+            not plain and self._stream is not None and self._stream.isatty() and not os.environ.get("NO_COLOR")
+        )
+
+    def say(self, line: str = "") -> None:
+        """Print one line.
+
+        Raises:
+            CannotWrite: It could not be written, for another reason than that nobody reads.
+        """
+        self.write(line + "\n")
+
+    def write(self, text: str) -> None:
+        """Print text as it is; as `say`."""
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError as exc:
+            silence(self._stream)
+            self._stream = None
+            if not isinstance(exc, BrokenPipeError):
+                raise CannotWrite("standard output", exc) from exc
+
+    def verdict(self, verdict: Verdict) -> str:
+        """Return the verdict as it is shown."""
+        word = verdict.value.upper()
+        return f"\x1b[1;{_COLOURS[verdict]}m{word}\x1b[0m" if self._colour else word
+
+
+def silence(stream: TextIO) -> None:
+    """Lead a standard stream that failed to nowhere: at exit Python writes what it still holds, and would complain."""
+    # A stream without a descriptor, as a test may put in place, is not flushed to one either.
+    with suppress(OSError):
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            os.dup2(nowhere, stream.fileno())
+        finally:
+            os.close(nowhere)
