@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
+import signal
 import tempfile
 import time
 from typing import TYPE_CHECKING
@@ -22,6 +23,16 @@ RUN = "TRIO_POOL_TEST_RUN"
 def report(what: str, lines: list[str]) -> str:
     """One line a leftover, under a line that says what they are."""
     return "\n  ".join([f"{what}:", *lines])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interrupts_are_heard() -> Iterator[None]:
+    """Undo what a shell does to its background jobs: it has them ignore SIGINT, and all their children with them."""
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture(scope="session", autouse=True)

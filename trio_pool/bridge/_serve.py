@@ -126,6 +126,9 @@ class Server:
                 code = self._loop()
             except _Stop:
                 code = 0
+            # From here on the worker ends anyway. On its way out the interpreter gives signals their default back, save
+            # those that are ignored: without this, a SIGTERM in the last moment would be the exit status.
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
             if self._executor.stopping:
                 # SIGTERM or the command `shutdown`. So that the parent knows a planned end from a command that called
                 # exit, also if it was not the pool but a caller who asked for it.
