@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import time
@@ -13,6 +14,7 @@ import trio
 import trio.testing
 from _pools import (
     APP,
+    foreign,
     kill,
     pid_of,
     repeat,
@@ -247,3 +249,14 @@ async def test_what_the_pool_killed_is_not_told_as_a_death_by_itself(tmp_path: P
             await worker.dead.wait()
         with pytest.raises(trio_pool.WorkerCrashed, match=r"was killed by the pool \(lease\)"):
             await worker.send_command("ping")
+
+
+async def test_a_request_that_no_worker_lives_to_begin_is_not_passed_on_for_ever() -> None:
+    """Reading it may be what kills them: after ten workers it fails, truthfully not executed."""
+    marking = [part.replace('"begun": None', '"begun": "page"') for part in foreign("read()")]
+    restart = {"max_restarts": math.inf, "backoff": {"initial": 0.0}}
+    async with trio_pool.open_pool(marking, size=1, restart=restart) as pool:
+        with trio.fail_after(PATIENCE), pytest.raises(trio_pool.WorkerCrashed, match="had not begun") as caught:
+            await pool.execute_anonymous("poison", timeout=math.inf, checkout_timeout=math.inf)
+        assert caught.value.outcome == "not_executed"
+        assert pool.get_pool_status().metrics.redispatched == 9
