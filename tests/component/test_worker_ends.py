@@ -19,6 +19,7 @@ from chaos._launcher import ChaosLauncher
 from trio_pool._process._local import LocalHandle, LocalLauncher
 
 if TYPE_CHECKING:
+    from trio_pool import PoolEvent
     from trio_pool._process._launcher import WorkerSpec
     from trio_pool._process._transport import Transport
 
@@ -28,11 +29,15 @@ pytestmark = pytest.mark.slow
 async def test_closing_while_a_link_is_slow_leaves_no_worker() -> None:
     """A launcher's link may need its nursery until the worker is reaped, also to carry the shutdown frame."""
     launcher = ChaosLauncher()
+    events: list[PoolEvent] = []
     with trio.fail_after(PATIENCE):
-        async with trio_pool.open_pool(APP, size=1, launcher=launcher) as pool:
+        async with trio_pool.open_pool(APP, size=1, launcher=launcher, on_event=events.append) as pool:
             pid = pid_of(pool)
             launcher.delay(0.01)
         assert not living({pid})
+    # Asked to stop, and given the time for it: not killed for want of a way to ask.
+    exits = [event.exit for event in events if isinstance(event, trio_pool.WorkerExited)]
+    assert exits == [trio_pool.Exited(0)]
 
 
 class _LateTransport:
