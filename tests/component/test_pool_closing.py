@@ -118,3 +118,36 @@ async def test_a_loop_around_a_closed_pool_lets_others_run() -> None:
             with contextlib.suppress(trio_pool.PoolClosed):
                 await pool.execute_anonymous("ping")
     assert scope.cancelled_caught
+
+
+async def test_who_waits_is_told_at_once_when_the_drain_is_cut_short() -> None:
+    """Cancelled while it drains, a pool fails its waiting requests before it stops a worker, not after."""
+    order: list[str] = []
+
+    def observe(event: trio_pool.PoolEvent) -> None:
+        if isinstance(event, trio_pool.WorkerExited):
+            order.append("a worker is gone")
+
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope() as scope:
+            async with trio_pool.open_pool(APP, size=1, shutdown_grace=60.0, on_event=observe) as pool:
+
+                async def ask() -> None:
+                    try:
+                        await pool.execute_anonymous("sleep", {"duration": 60.0})
+                    except trio_pool.TrioPoolError as exc:
+                        order.append(type(exc).__name__)
+
+                async def cut_short() -> None:
+                    await trio.testing.wait_all_tasks_blocked()
+                    scope.cancel()
+
+                # Frozen, the worker takes its time to stop, whoever asks.
+                kill(pool.get_pool_status().workers[0], signal.SIGSTOP)
+                for _ in range(2):
+                    nursery.start_soon(ask)
+                    await trio.testing.wait_all_tasks_blocked()
+                nursery.start_soon(cut_short)
+        assert scope.cancelled_caught
+    assert order[0] == "PoolClosed"
+    assert sorted(order) == ["PoolClosed", "PoolClosed", "a worker is gone"]

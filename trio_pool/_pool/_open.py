@@ -114,8 +114,9 @@ async def _drain(router: Router, grace: float) -> None:
         with trio.move_on_after(grace):
             await router.wait_idle()
     finally:
+        # Also when this is cut short: those who wait must not wait for the tree to stop.
         router.draining = False
-    router.fail_waiting()
+        router.fail_waiting()
 
 
 async def _start_all(supervisor: Supervisor, slots: Sequence[Slot], config: PoolConfig) -> None:
