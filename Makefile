@@ -13,6 +13,9 @@ PIP := PIP_CONSTRAINT=$(CONSTRAINTS) PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/pyth
 ARGS ?=
 # How often `make flake` runs its test: a failure in one run of fifty shows itself in 200 with a probability of 98 %.
 N ?= 200
+# Seeds of the storm in test-stress and test-all: two seconds each.
+STORMS ?= 10
+CHAOS ?=
 MAX_LINES := 500
 SOURCES = $(shell find trio_pool chaos -name '*.py')
 TESTS = $(shell find tests docs/examples -name '*.py')
@@ -31,15 +34,32 @@ ASYNC_STARTABLE := _run_child,own,run,run_worker
 # Blocking calls that no function of Trio's replaces one for one, and those that reap a worker behind its owner's back.
 ASYNC_BLOCKING := time.sleep->trio.sleep,subprocess.*->trio.run_process,os.wait->the handle,os.waitpid->the handle,os.wait3->the handle,os.wait4->the handle
 
-.PHONY: help venv demo test check ruff format async mypy pyright layers lines core-coverage flake clean
+# What is left out of `make test`: a minute of load and the faults of the testing strategy; `make test-all` has them.
+LONG := load or chaos
+PYTEST = $(BIN)/python -m pytest
+
+.PHONY: help venv demo test test-fast test-protocol test-integration test-stress test-load test-chaos test-all coverage bench matrix docs \
+	document check ruff format async mypy pyright layers lines core-coverage flake clean
 
 help:
-	@echo 'make demo          run the demonstration: a pool of workers, killed and frozen while it serves (under 60 s)'
-	@echo 'make test          run all tests                                  [ARGS="-k name"]'
-	@echo 'make check         lint, type check, layers, core coverage, module sizes'
-	@echo 'make flake T=...   run one test 200 times, stop at its first failure  [N=200]'
-	@echo 'make venv          make .venv with all that the above need'
-	@echo 'make clean         remove .venv and everything generated'
+	@echo 'make demo              run the demonstration: a pool of workers, killed and frozen while it serves (under 60 s)'
+	@echo 'make test              layers 1-3 and the short storm of layer 4        [ARGS="-k name" for these and the next]'
+	@echo 'make test-fast         layer 1: unit tests; no process                  (10 s)'
+	@echo 'make test-protocol     layer 2: one part with real or scripted neighbours'
+	@echo 'make test-integration  layer 3: real processes, end to end'
+	@echo 'make test-stress       layer 4: the storm of deaths with more seeds     [STORMS=10]'
+	@echo 'make test-load         layer 4: 100 users, 10 operations a second each, for 60 s'
+	@echo 'make test-chaos        layer 4: crashes, memory pressure and delays under operations'
+	@echo 'make test-all          all four layers, load and chaos included; says how many tests each ran'
+	@echo 'make coverage          layers 1-3 with branch coverage of library and harness, workers included'
+	@echo 'make bench             single session, ten sessions, session creation; a request and a start against bare ones'
+	@echo 'make matrix            Python 3.11-3.13 as found x pools of 1, 4 and 16; load at 16   [CHAOS=1: chaos as well]'
+	@echo 'make docs              the documentation, in docs/_build/html'
+	@echo 'make document          break each item of the testing strategy on a copy and see its test fail  [ARGS="--only F-010"]'
+	@echo 'make check             lint, types, layers, core coverage, module sizes, documentation'
+	@echo 'make flake T=...       run one test 200 times, stop at its first failure  [N=200]'
+	@echo 'make venv              make .venv with all that the above need'
+	@echo 'make clean             remove .venv and everything generated'
 
 venv: $(DEV)
 
@@ -58,17 +78,57 @@ $(RUN): pyproject.toml $(CONSTRAINTS)
 
 $(DEV): $(RUN)
 	@echo 'installing the development tools'
-	@$(PIP) -e .[chaos,testing,dev]
+	@$(PIP) -e .[chaos,docs,dspy,testing,dev]
 	@touch $@
 
 demo: $(RUN)
 	@$(BIN)/python -m chaos run first-light $(ARGS)
 
 test: $(DEV)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(PYTEST) -m 'not ($(LONG))' $(ARGS)
+
+test-fast: $(DEV)
+	@$(PYTEST) tests/unit $(ARGS)
+
+test-protocol: $(DEV)
+	@$(PYTEST) tests/component $(ARGS)
+
+test-integration: $(DEV)
+	@$(PYTEST) tests/system $(ARGS)
+
+test-stress: $(DEV)
+	@$(PYTEST) tests/stress -m 'not ($(LONG))' --storms $(STORMS) $(ARGS)
+
+test-load: $(DEV)
+	@$(PYTEST) tests/stress -m load $(ARGS)
+
+test-chaos: $(DEV)
+	@$(PYTEST) tests/stress -m chaos $(ARGS)
+
+test-all: $(DEV)
+	@$(PYTEST) --storms $(STORMS) --document-results .document-results.json $(ARGS)
+
+# Under coverage a worker imports what no worker imports by itself, so the tests of what one imports are left out.
+coverage: $(DEV)
+	@rm -f .coverage.all*
+	$(BIN)/coverage run --rcfile=.ci/coverage.toml -m pytest -q -m 'not ($(LONG)) and not bare_worker' $(ARGS)
+	$(BIN)/coverage combine --rcfile=.ci/coverage.toml -q
+	$(BIN)/coverage report --rcfile=.ci/coverage.toml
+
+bench: $(DEV)
+	@$(BIN)/python -m chaos bench $(ARGS)
+
+matrix: $(RUN)
+	@$(BIN)/python .ci/matrix.py $(if $(CHAOS),--chaos) $(ARGS)
+
+docs: $(DEV)
+	$(BIN)/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
+document: $(DEV)
+	$(BIN)/python docs/document/mutate.py $(ARGS)
 
 # Separate targets, so that `make -k check` reports everything that is wrong at once.
-check: ruff format async mypy pyright layers lines core-coverage
+check: ruff format async mypy pyright layers lines core-coverage docs
 
 ruff: $(DEV)
 	$(BIN)/ruff check --output-format concise
@@ -113,5 +173,5 @@ flake: $(DEV)
 	echo "$(N) runs, none failed: $(T)"
 
 clean:
-	rm -rf .venv .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist chaos-runs
+	rm -rf .venv .matrix .coverage* .document-results.json docs/_build .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache build dist chaos-runs
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

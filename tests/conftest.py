@@ -16,6 +16,8 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+pytest_plugins = ["_layers"]
+
 RUN = "TRIO_POOL_TEST_RUN"
 """The environment variable that every process of one test run inherits."""
 

@@ -22,6 +22,7 @@ def small(*faults: FaultSpec) -> Scenario:
     return attrs.evolve(FIRST_LIGHT, sessions=12, faults=faults)
 
 
+@pytest.mark.document("F-005")
 @given(seed=seeds)
 def test_the_same_seed_gives_the_same_plan_byte_for_byte(seed: int) -> None:
     """Two plans of one scenario and seed are the same bytes, and so have the same name."""

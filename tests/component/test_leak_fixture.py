@@ -210,6 +210,7 @@ def test_the_check_is_cheap() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.document("F-005", "F-087")
 def test_the_fixture_fails_exactly_the_tests_that_leak(tmp_path: Path) -> None:
     """In a run of its own each leaking test ends in an error that says what was left, and the clean one passes."""
     here = Path(_leaks.__file__).parent
