@@ -12,6 +12,8 @@ import trio
 import trio.testing
 from _workers import PATIENCE
 
+import trio_pool
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
@@ -57,6 +59,15 @@ def kill(info: WorkerInfo, sig: signal.Signals = signal.SIGKILL) -> None:
     """Signal a worker of ours."""
     assert info.pid is not None
     os.kill(info.pid, sig)
+
+
+async def exited(pool: SessionPool, slot: int, sig: signal.Signals = signal.SIGKILL) -> None:
+    """Kill a worker and wait until it is gone."""
+    with trio.fail_after(PATIENCE), pool.events() as events:
+        kill(pool.get_pool_status().workers[slot], sig)
+        async for event in events:
+            if isinstance(event, trio_pool.WorkerExited) and event.slot == slot:
+                return
 
 
 def pid_of(pool: SessionPool, index: int = 0) -> int:

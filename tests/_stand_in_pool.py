@@ -11,19 +11,21 @@ from typing import TYPE_CHECKING, Any, cast
 import attrs
 import trio
 
-from trio_pool import PoolConfig
-from trio_pool.errors import InvalidArguments, ProgramNotFound, UnknownCommand
+from trio_pool import PoolConfig, PoolMetrics, PoolStatus, SessionInfo, SessionStatus
+from trio_pool.errors import BroadcastFailed, InvalidArguments, ProgramNotFound, UnknownCommand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from trio_pool import PoolHealth
+    from trio_pool import PoolHealth, TrioPoolError
 
 # As many shared programs as this a stand-in worker remembers: few, so that tests reach the limit.
 SHARED_CAPACITY = 4
 
 DOUBLE: dict[str, Any] = {"id": "double", "function": "app:double", "signature": "value: int -> result: int"}
 GREET: dict[str, Any] = {"id": "greet", "function": "app:greet", "signature": "name: str -> greeting: str"}
+ASK: dict[str, Any] = {"id": "ask", "program_type": "predict", "signature": "question -> answer: float"}
+REACT: dict[str, Any] = {**ASK, "program_type": "react", "tools": ["app:search", "app.tools:Maths.add"]}
 
 
 @attrs.frozen
@@ -35,6 +37,8 @@ class Call:
     args: dict[str, Any]
     timeout: float | None
     checkout_timeout: float | None
+    key: str | None = None
+    """That of a broadcast."""
 
 
 class StandInPool:
@@ -52,6 +56,11 @@ class StandInPool:
         self.health = cast("PoolHealth", object())
         self.replies: dict[str, object] = {}
         """Results to give instead of the true ones, by command."""
+        self.refusals: dict[str, TrioPoolError] = {}
+        """Errors in a worker, by its id, to fail the next broadcast with."""
+        self.model: dict[str, Any] | None = None
+        """The configuration of the language model."""
+        self.metrics = dict.fromkeys((field.name for field in attrs.fields(PoolMetrics)), 0)
         self._pause = pause
         self._turns: dict[str | None, trio.Lock] = {}
 
@@ -84,6 +93,44 @@ class StandInPool:
         checkout_timeout: float | None = None,
     ) -> Any:
         return await self._execute(Call(None, command, dict(args or {}), timeout, checkout_timeout))
+
+    async def broadcast(
+        self, command: str, args: Mapping[str, object] | None = None, *, key: str | None = None
+    ) -> dict[str, Any]:
+        call = Call(None, command, dict(args or {}), None, None, key)
+        self.calls.append(call)
+        await trio.sleep(self._pause())
+        if command in self.replies:
+            reply = self.replies[command]
+        elif command == "configure_lm":
+            self.model = config = call.args["config"]
+            reply = {"status": "configured", "model": config["model"], "temperature": config.get("temperature", 0.7)}
+        else:
+            raise UnknownCommand(command)
+        workers = {worker_id: reply for worker_id in ("pool-0", "pool-1") if worker_id not in self.refusals}
+        if self.refusals:
+            raise BroadcastFailed(f"{command} failed", results=workers, errors=self.refusals, key=key)
+        return workers
+
+    def get_pool_status(self) -> PoolStatus:
+        metrics = PoolMetrics(**{**self.metrics, "submitted": len(self.calls), "ok": len(self.calls)})
+        return PoolStatus(
+            size=2, ready=2, busy=0, queued=0, sessions=len(self.sessions), uptime=1.5, workers=(), metrics=metrics
+        )
+
+    def get_sessions(self) -> Mapping[str, SessionInfo]:
+        return {
+            name: SessionInfo(
+                session_id=name,
+                status=SessionStatus.BOUND,
+                incarnation=1,
+                created_at=0.0,
+                last_used=1.0,
+                operations=sum(call.session_id == name for call in self.calls),
+                waiting=0,
+            )
+            for name in self.sessions
+        }
 
     async def health_check(self) -> PoolHealth:
         await trio.lowlevel.checkpoint()
@@ -141,5 +188,5 @@ class StandInPool:
 def _outputs(program: dict[str, Any], call: Call) -> object:
     if call.args["inputs"].keys() != {field["name"] for field in program["signature"]["inputs"]}:
         raise InvalidArguments("the inputs are not those of the signature")
-    outputs = {"function": program["function"], "inputs": call.args["inputs"]}
+    outputs = {"function": program.get("function") or program["program_type"], "inputs": call.args["inputs"]}
     return {"program_id": program["id"], "outputs": outputs, "execution_time": 0.0}

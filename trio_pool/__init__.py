@@ -9,8 +9,12 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from . import errors as errors
+    from ._adapter import Field as Field
+    from ._adapter import FieldType as FieldType
+    from ._adapter import Layer as Layer
     from ._adapter import PythonPool as PythonPool
     from ._adapter import SessionAdapter as SessionAdapter
+    from ._adapter import Signature as Signature
     from ._core._config import HealthPolicy as HealthPolicy
     from ._core._config import PoolConfig as PoolConfig
     from ._core._config import PoolOptions as PoolOptions
@@ -75,6 +79,7 @@ if TYPE_CHECKING:
     from ._supervision import SupervisorEvent as SupervisorEvent
     from ._supervision import SupervisorGaveUp as SupervisorGaveUp
     from ._supervision import open_supervisor as open_supervisor
+    from .errors import BroadcastFailed as BroadcastFailed
     from .errors import ChildError as ChildError
     from .errors import CommandTimeout as CommandTimeout
     from .errors import FrameTooLarge as FrameTooLarge
@@ -102,7 +107,7 @@ if TYPE_CHECKING:
 else:
     # Behind `else`, so that type checkers see only the imports above and reject a misspelt name.
     _HOMES = {
-        "._adapter": "PythonPool SessionAdapter",
+        "._adapter": "Field FieldType Layer PythonPool SessionAdapter Signature",
         "._core._config": "HealthPolicy PoolConfig PoolOptions SessionPolicy",
         "._core._events": (
             "GaveUp HealthMissed HookDisabled PoolEvent RequestDispatched RequestFinished RequestRedispatched"
@@ -126,9 +131,9 @@ else:
             " Supervisor SupervisorEvent SupervisorGaveUp open_supervisor"
         ),
         ".errors": (
-            "ChildError CommandTimeout FrameTooLarge InvalidArguments Outcome PoolClosed"
-            " PoolSaturated PoolTimeout ProgramNotFound ProtocolError RemoteError RestartIntensityExceeded SessionLimit"
-            " SessionLost SessionMismatch SessionNotFound TrioPoolError UnknownCommand Unserializable"
+            "BroadcastFailed ChildError CommandTimeout FrameTooLarge InvalidArguments Outcome PoolClosed PoolSaturated"
+            " PoolTimeout ProgramNotFound ProtocolError RemoteError RestartIntensityExceeded SessionLimit SessionLost"
+            " SessionMismatch SessionNotFound TrioPoolError UnknownCommand Unserializable"
             " WorkerCrashed WorkerError WorkerInitFailed"
         ),
     }
@@ -143,7 +148,7 @@ else:
                 value = metadata.version("trio_pool")
             except metadata.PackageNotFoundError:
                 value = "0+unknown"  # run from a source tree that was never installed
-        elif name in ("errors", "bridge", "testing"):
+        elif name in ("errors", "bridge", "testing", "wire"):
             return import_module(f".{name}", __name__)
         elif name in _PUBLIC:
             value = getattr(import_module(_PUBLIC[name], __name__), name)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import trio
 
 from ._core._errors import (
+    BroadcastFailed,
     ChildError,
     FrameTooLarge,
     InvalidArguments,
@@ -72,6 +73,7 @@ class CommandTimeout(TrioPoolError, trio.TooSlowError):
 
 
 __all__ = [
+    "BroadcastFailed",
     "ChildError",
     "CommandTimeout",
     "FrameTooLarge",

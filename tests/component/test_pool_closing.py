@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.document("F-033")
 async def test_leaving_normally_lets_what_is_there_end() -> None:
     """Within shutdown_grace running and queued requests finish; new ones are refused."""
     values: list[object] = []
@@ -42,6 +43,7 @@ async def test_leaving_normally_lets_what_is_there_end() -> None:
     assert sorted(values) == [0, 1, 2]  # type: ignore[type-var]  # they are ints
 
 
+@pytest.mark.document("F-033")
 async def test_closing_is_bounded_whatever_the_workers_do() -> None:
     """Frozen and busy workers: running requests crash with reason shutdown, waiting ones get PoolClosed, in two
     seconds.

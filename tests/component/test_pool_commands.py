@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.document("F-024")
 async def test_results_are_exactly_what_the_function_returned() -> None:
     """Every kind of value comes back equal; tuples as lists, large bytes as memoryview."""
     values: list[object] = [
@@ -42,6 +43,20 @@ async def test_results_are_exactly_what_the_function_returned() -> None:
         many = [b"z" * 3_000_000, {"deep": [b"w" * 70_000]}]
         assert await pool.execute_anonymous("echo", {"value": many}) == many
         assert await pool.execute_anonymous("sleep", {"duration": 0.0}) is None
+
+
+@pytest.mark.document("F-024")
+async def test_anonymous_requests_run_on_any_worker_and_belong_to_no_session() -> None:
+    """Whichever is free serves them, at once if need be; they make no session and see none."""
+    async with trio_pool.open_pool(APP, size=2) as pool:
+        async with pool.checkout() as leased:
+            assert await pool.execute_anonymous("pid") != leased.pid
+        await pool.execute_in_session("s", "remember", {"key": "a", "value": 1})
+        for _ in range(2):
+            with pytest.raises(trio_pool.InvalidArguments, match="session"):
+                await pool.execute_anonymous("recall")
+        assert list(pool.get_sessions()) == ["s"]
+        assert sum(info.sessions for info in pool.get_pool_status().workers) == 1
 
 
 async def test_sleeps_run_side_by_side_on_all_workers() -> None:

@@ -60,6 +60,7 @@ async def test_an_empty_session_sees_nothing_of_the_others() -> None:
         assert await pool.execute_in_session("empty", "recall") == {}
 
 
+@pytest.mark.document("F-033", "F-044")
 async def test_sessions_are_tracked_listed_and_ended() -> None:
     """track_session is idempotent, get_sessions a snapshot by id, ending an unknown one SessionNotFound."""
     async with trio_pool.open_pool(APP, size=2) as pool:
@@ -76,6 +77,23 @@ async def test_sessions_are_tracked_listed_and_ended() -> None:
         with pytest.raises(trio_pool.SessionNotFound):
             await pool.end_session("ghost_session")
         assert await pool.execute_in_session("session_1", "recall") == {}, "the id starts anew"
+
+
+@pytest.mark.document("F-044")
+async def test_a_session_without_a_name_gets_one_of_its_own_and_ends_with_its_block() -> None:
+    """Ids are made where none is given, never one that is in use; an empty one is refused, not replaced."""
+    async with trio_pool.open_pool(APP, size=1) as pool:
+        pool.track_session("pool-session-2")
+        async with pool.session() as one, pool.session() as other, pool.session("named") as named:
+            assert len({one.session_id, other.session_id, "pool-session-2"}) == 3
+            assert named.session_id == "named"
+            await one.execute("remember", {"key": "a", "value": 1})
+            assert await other.execute("recall") == {}
+            assert set(pool.get_sessions()) == {one.session_id, other.session_id, "named", "pool-session-2"}
+        assert set(pool.get_sessions()) == {"pool-session-2"}
+        with pytest.raises(ValueError, match="session id"):
+            async with pool.session(""):
+                pytest.fail("there is no such session")
 
 
 async def test_a_session_runs_one_request_at_a_time_in_order(tmp_path: Path) -> None:
@@ -211,6 +229,7 @@ async def test_session_ids_and_numbers_are_bounded() -> None:
         await pool.execute_in_session("third", "ping")
 
 
+@pytest.mark.document("F-032")
 async def test_an_idle_session_expires_after_its_ttl() -> None:
     """A session unused for ``ttl`` seconds is ended and its state dropped in the worker."""
     async with trio_pool.open_pool(APP, size=1, sessions={"ttl": 0.1}) as pool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.slow
 
 
+@pytest.mark.document("F-025")
 async def test_metrics_start_at_zero_and_count_operations() -> None:
     """total_operations is 0 at first and 2 after two pings; pools side by side count for themselves."""
     async with trio_pool.open_pool(size=1, name="a") as a, trio_pool.open_pool(size=1, name="b") as b:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 import trio.testing
-from _stand_in_pool import DOUBLE, GREET, SHARED_CAPACITY, StandInPool
+from _stand_in_pool import ASK, DOUBLE, GREET, REACT, SHARED_CAPACITY, StandInPool
 
 from trio_pool._adapter import PythonPool, SessionAdapter, Signature
 from trio_pool.errors import InvalidArguments, Outcome, ProgramNotFound, ProtocolError, TrioPoolError, UnknownCommand
@@ -45,6 +45,7 @@ async def test_the_life_of_a_program(bound: bool) -> None:
     assert (await adapter.execute_program("double", {"name": "x"}))["function"] == "app:greet"
 
 
+@pytest.mark.document("F-044")
 @pytest.mark.parametrize("bound", [False, True])
 async def test_an_id_is_made_where_none_is_given(bound: bool) -> None:
     """Programs without an id get one each, a str, and can be used by it."""
@@ -70,8 +71,18 @@ async def test_an_id_is_made_where_none_is_given(bound: bool) -> None:
         ({**DOUBLE, "id": 7}, "program id .* not 7"),
         ({**DOUBLE, "id": "é" * 128}, "up to 255 bytes"),
         ({**DOUBLE, "id": "\ud800"}, "program id"),
-        ({**DOUBLE, "program_type": "predict"}, "'predict' is not supported; supported: python"),
-        ({**DOUBLE, "program_type": None}, "None is not supported; supported: python"),
+        ({**DOUBLE, "program_type": "forest"}, "'forest' is not supported; supported: python, predict, chain_of_"),
+        ({**DOUBLE, "program_type": None}, "None is not supported; supported: python, predict"),
+        ({**DOUBLE, "program_type": "predict"}, "config of a 'predict' program has the unknown key 'function'"),
+        ({**DOUBLE, "tools": []}, "config of a 'python' program has the unknown key 'tools'"),
+        ({**ASK, "program_type": "chain_of_thought", "tools": []}, "unknown key 'tools'"),
+        ({"program_type": "predict"}, "config of a 'predict' program lacks 'signature'"),
+        ({**REACT, "tools": "app:tool"}, "tools must be a list of 'module:qualname', not str"),
+        ({**REACT, "tools": None}, "tools must be a list of 'module:qualname', not NoneType"),
+        ({**REACT, "tools": ["app:tool", "app"]}, r"tools\[1\] must be 'module:qualname'"),
+        ({**REACT, "tools": [len]}, r"tools\[0\] must be 'module:qualname'"),
+        ({**REACT, "max_iters": 0}, "max_iters must be a positive integer, not 0"),
+        ({**REACT, "max_iters": True}, "max_iters must be a positive integer, not True"),
         ({**DOUBLE, "function": "module.function"}, "'module:qualname'"),
         ({**DOUBLE, "function": ":function"}, "'module:qualname'"),
         ({**DOUBLE, "function": "module:"}, "'module:qualname'"),
@@ -91,6 +102,35 @@ async def test_a_wrong_config_never_reaches_a_worker(bound: bool, config: Any, n
         await adapters(pool)[bound].create_program(config)
     assert caught.value.outcome is Outcome.NOT_EXECUTED
     assert pool.calls == []
+
+
+@pytest.mark.parametrize("bound", [False, True])
+@pytest.mark.parametrize(
+    ("config", "own"),
+    [
+        ({**ASK, "program_type": "predict"}, {}),
+        ({**ASK, "program_type": "chain_of_thought"}, {}),
+        (REACT, {"tools": ["app:search", "app.tools:Maths.add"]}),
+        ({**REACT, "tools": ("app:search",), "max_iters": 3}, {"tools": ["app:search"], "max_iters": 3}),
+        ({**ASK, "program_type": "react"}, {}),
+    ],
+)
+async def test_programs_for_a_language_model_travel_as_they_are(bound: bool, config: Any, own: dict[str, Any]) -> None:
+    """They need no function; what workers are sent has the type, the signature in full and what the type takes."""
+    pool = StandInPool()
+    adapter = adapters(pool)[bound]
+    await adapter.create_program(config)
+    assert await adapter.execute_program("ask", {"question": "why"}) == {
+        "function": config["program_type"],
+        "inputs": {"question": "why"},
+    }
+    sent = pool.calls[0].args["config" if bound else "program"]
+    signature = Signature.parse(ASK["signature"]).to_dict()
+    assert sent == {"id": "ask", "program_type": config["program_type"], **own, "signature": signature}
+    if not bound:
+        info = await adapter.get_program_info("ask")
+        assert (info["program_type"], info.get("tools")) == (config["program_type"], own.get("tools"))
+        assert "function" not in info
 
 
 @pytest.mark.parametrize("bound", [False, True])

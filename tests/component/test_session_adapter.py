@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 INPUTS: dict[str, dict[str, object]] = {"app:double": {"value": 0}, "app:greet": {"name": ""}}
 
 
+@pytest.mark.document("F-041")
 async def test_every_call_carries_the_bound_session() -> None:
     """All commands of a session adapter run in its session, with exactly the arguments the worker's commands take."""
     pool = StandInPool()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, assert_type
+from typing import TYPE_CHECKING, Any, assert_type
 
 import trio_pool
+from trio_pool import testing, wire
 from trio_pool.bridge import Bridge, Session
 
 if TYPE_CHECKING:
@@ -61,6 +62,12 @@ async def pools() -> None:
         await pool.end_session("user_2")
         assert_type(pool.get_pool_status().metrics.total_operations, int)
         assert_type((await pool.health_check()).status, trio_pool.HealthStatus)
+        assert_type(pool.get_pool_status().uptime, float)
+        try:
+            await pool.broadcast("load", {"model": "m"}, key="model")
+        except trio_pool.BroadcastFailed as exc:
+            assert_type(exc.errors, dict[str, trio_pool.TrioPoolError])
+            assert_type(exc.key, str | None)
         with pool.events(max_buffer=10) as events:
             async for event in events:
                 assert_type(event, trio_pool.PoolEvent)
@@ -89,9 +96,76 @@ async def supervisors() -> None:
 
 async def adapters(pool: trio_pool.SessionPool) -> None:
     """Use programs."""
+    signature = trio_pool.Signature.parse("question -> answer: float")
+    assert_type(signature.inputs, tuple[trio_pool.Field, ...])
+    assert_type(signature.outputs[0].type, trio_pool.FieldType)
     programs = trio_pool.PythonPool(pool)
     program_id = await programs.create_program(
         {"program_type": "python", "function": "my_app:answer", "signature": "question -> answer"}
     )
     await programs.execute_program(program_id, {"question": "why"}, {"timeout": 1.0})
     assert_type(await programs.session_adapter("user_1").list_programs(), list[str])
+    assert_type(programs.supports_test_layer(trio_pool.Layer.SYSTEM), bool)
+    assert_type(programs.get_stats()["layer"], Any)
+    assert_type(programs.get_test_capabilities(), dict[str, Any])
+    await trio_pool.PythonPool(pool, layer="production").configure_lm({"model": "openai/gpt", "temperature": 0.0})
+
+
+async def tests(port: testing.MockPort, worker: trio_pool.PoolWorker) -> None:
+    """Use what tests are made of."""
+    data = testing.TestDataGenerators(seed=7)
+    assert_type(data.session_ids(3), list[str])
+    for operation in data.bulk_operations(10):
+        assert_type(operation.type, testing.OperationType)
+    inputs = data.inputs_for_signature(testing.TestSignatures.custom(["a: int"], ["b"]))
+    testing.expected_output("a: int -> b", inputs)
+    assert_type(testing.Workload.burst(50, every=10, base=2).arrivals(60, seed=1), list[float])
+    testing.NetworkFailure("intermittent", 1.0).apply_to(port, seed=1)
+    testing.WorkerCrash("busiest", 2).apply_to(port)
+    testing.ResourceExhaustion(testing.Resource.MEMORY, 0.8).apply_to(port)
+    assert_type(data.error_scenario(), testing.ErrorScenario)
+    testing.WorkerCommand.checkin("ok").apply_to(worker)
+    assert_type(await testing.measure_operation(lambda: 1), tuple[int, float])
+    assert_type(await testing.measure_operation(worker.health_check), tuple[trio_pool.Health, float])
+    timings = await testing.benchmark_pool(lambda: worker.send_command("ping"), warmup=1, iterations=10)
+    assert_type(timings, testing.Timings)
+    assert_type(testing.EXPECTATIONS["pool_checkout"].missed(timings), tuple[str, ...])
+    with testing.with_config({"MY_POOL_SIZE": "2"}, prefix="MY_POOL", timeout=1.0) as config:
+        assert_type(config, trio_pool.PoolConfig)
+    with testing.isolated_port() as own:
+        assert_type(own, testing.IsolatedPort)
+
+
+async def workers_in_memory(bridge: Bridge) -> None:
+    """Tell workers in memory what to answer and what to get wrong."""
+    with testing.MockPort(chunk=16, seed=1) as port:
+        port.include(bridge)
+        port.command("add", lambda a, b: a + b)
+        port.expect_command("add", 3, args={"a": 1, "b": 2}, worker="w")
+        port.expect_command("add", error=trio_pool.InvalidArguments("no"), worker=1)
+        port.expect_sequence(["ping", ("echo", 1), ("add", 3, {"a": 1, "b": 2})])
+        port.simulate_timeout("sleep", times=1)
+        port.simulate_slow_response(1.5)
+        port.simulate_slow_response(lambda received: float(received.wire_id))
+        port.simulate_crash(after=testing.CrashPoint.READ)
+        port.simulate_garbage(b"\xff", "echo")
+        port.simulate_spawn_failure(PermissionError())
+        port.simulate_init_failure("broken", worker="w")
+        port.heal()
+        launcher: trio_pool.Launcher = port
+        async with trio_pool.open_worker(config=trio_pool.PoolConfig(launcher=launcher)):
+            assert_type(port.workers, tuple[testing.MockWorker, ...])
+            handle: trio_pool.WorkerHandle = port.workers[0]
+            await handle.kill()
+        received: testing.ReceivedCommand = port.history[0]
+        assert_type(received.at, float)
+        assert_type(testing.MockPort.unhealthy(), testing.MockPort)
+
+
+def foreign_worker(data: bytes) -> list[bytes | memoryview]:
+    """Speak the protocol without the rest of the library."""
+    decoder = wire.MessageDecoder(2**20)
+    requests = decoder.feed(data)
+    reply = wire.encode({"success": True, "result": None}, 2**20)
+    assert_type(wire.encode_json({"type": "ready", "protocol": wire.PROTOCOL, "codec": wire.CODEC}), bytes)
+    return wire.pieces(requests[0]["id"], reply)

@@ -12,7 +12,7 @@ from trio_pool.bridge import builtin
 from trio_pool.bridge._programs import SESSION_LIMIT, SHARED_LIMIT, make_programs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from trio_pool.bridge._executor import Executor
@@ -40,6 +40,16 @@ def other_mapping(query: object) -> dict[str, object]:
 def fail(query: object) -> object:
     """Raise."""
     raise LookupError(query)
+
+
+async def later(query: str) -> str:  # noqa: ASYNC124  # what makes it unfit is all it is for
+    """Give a coroutine."""
+    return query
+
+
+def bit_by_bit(query: str) -> Iterator[str]:
+    """Give an iterator."""
+    yield query
 
 
 def config(function: Callable[..., object] = shout, **fields: object) -> dict[str, Any]:
@@ -126,14 +136,15 @@ def test_cleanup_drops_the_programs_of_the_calling_session_alone(executor: Execu
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"program_type": "predict"},
+        {"program_type": "prediction"},
+        {"program_type": 5},
         {"function": None},
         {"function": "no_such_module:f"},
         {"function": "math:no_such"},
         {"function": "math:pi"},
         {"function": "no colon"},
         {"signature": None},
-        {"signature": {"inputs": []}},
+        {"signature": {"outputs": ANSWER}},
         {"signature": {"inputs": [{}], "outputs": ANSWER}},
         {"id": ""},
         {"id": 5},
@@ -206,6 +217,16 @@ def test_a_program_that_raises_is_a_remote_error(executor: Executor) -> None:
     run = {"program_id": "p", "inputs": {"query": "why"}}
     error = error_of(executor, "execute_program", run, session="s")
     assert (error["kind"], error["type"]) == ("remote", "LookupError")
+
+
+@pytest.mark.parametrize(("function", "kind"), [(later, "an async function"), (bit_by_bit, "a generator function")])
+def test_a_function_whose_call_runs_nothing_yet_is_no_program(
+    executor: Executor, function: Callable[..., object], kind: str
+) -> None:
+    """As with commands and tools it is refused where it is named, not when its result turns out to be unfit to send."""
+    error = error_of(executor, "create_program", {"config": config(function=function)}, session="s")
+    assert error["kind"] == "invalid_arguments"
+    assert kind in error["message"]
 
 
 def test_a_session_holds_a_bounded_number_of_programs(executor: Executor) -> None:

@@ -249,3 +249,54 @@ def test_tickets_behind_anonymous_ones_are_listed() -> None:
     waiting = Request()
     queue.submit(waiting)
     assert list(queue) == [waiting]
+
+
+def test_an_errand_takes_its_turn_among_the_tickets_of_its_worker() -> None:
+    """Older than what was submitted after its number was taken, younger than what was before, whenever it is pinned."""
+    queue = filled(1)
+    running, before, after, errand = (Request() for _ in range(4))
+    queue.submit(running)
+    queue.submit(before)
+    number = queue.next_number()
+    queue.submit(after)
+    assert not queue.pin(errand, 1, number)
+    assert [queue.release(1) for _ in range(4)] == [before, errand, after, None]
+
+
+def test_an_errand_is_not_a_waiting_ticket() -> None:
+    """It neither counts as waiting nor fills the queue, nor is it listed."""
+    queue = filled(1, max_queue=1)
+    queue.submit(Request())
+    queue.pin(Request(), 1, queue.next_number())
+    assert (queue.waiting, list(queue)) == (0, [])
+    waiting = Request()
+    queue.submit(waiting)
+    assert list(queue) == [waiting]
+
+
+def test_an_errand_waits_for_its_own_worker() -> None:
+    """An idle worker runs it at once, no other takes it, and one that is held or not yet there gets it in time."""
+    queue = filled(2)
+    assert queue.hold(1)
+    held, coming, now = (Request() for _ in range(3))
+    assert not queue.pin(held, 1, queue.next_number())
+    assert not queue.pin(coming, 3, queue.next_number())
+    assert queue.pin(now, 2, queue.next_number())
+    assert queue.release(2) is None
+    assert queue.add_worker(3) is coming
+    assert queue.add_worker(1) is held
+
+
+def test_a_dead_workers_errands_are_given_back() -> None:
+    """Whoever pinned them may pin them elsewhere, in their old place."""
+    queue = filled(1)
+    queue.submit(Request())
+    errand, number = Request(), queue.next_number()
+    queue.pin(errand, 1, number)
+    queue.remove_worker(1, finished=True)
+    assert not queue.unpin(errand)
+    younger = Request()
+    queue.submit(younger)
+    assert not queue.pin(errand, 2, number)
+    assert queue.add_worker(2) is errand
+    assert queue.release(2) is younger

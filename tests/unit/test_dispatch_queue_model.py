@@ -32,6 +32,7 @@ class QueueModel:
         self.running: dict[int, Ticket] = {}
         self.idle: list[int] = []
         self.held: set[int] = set()
+        self.errands: dict[Ticket, int] = {}
         self.bound: dict[SessionRecord, int] = {}
 
     def sessions(self, incarnation: int) -> int:
@@ -39,6 +40,8 @@ class QueueModel:
 
     def workers_for(self, ticket: Ticket) -> list[int]:
         """Return the idle workers that may run this ticket now."""
+        if ticket in self.errands:
+            return [worker for worker in self.idle if worker == self.errands[ticket]]
         session = ticket.session
         if session is None:
             return self.idle
@@ -60,12 +63,16 @@ class QueueModel:
         """Start whatever can start, the first in line first; return who started where."""
         started: dict[Ticket, int] = {}
         while True:
-            able = ((ticket, self.workers_for(ticket)) for ticket in self.waiting)
+            line = sorted([*self.waiting, *self.errands], key=lambda ticket: ticket.number or math.inf)
+            able = ((ticket, self.workers_for(ticket)) for ticket in line)
             ticket, workers = next(((ticket, workers) for ticket, workers in able if workers), (None, []))
             if ticket is None:
                 return started
             worker = started[ticket] = self.choose(ticket, workers)
-            self.waiting.remove(ticket)
+            if ticket in self.errands:
+                del self.errands[ticket]
+            else:
+                self.waiting.remove(ticket)
             self.idle.remove(worker)
             self.running[worker] = ticket
             if ticket.session is not None:
@@ -83,6 +90,9 @@ class DispatchQueues(RuleBasedStateMachine):
         self.ended: set[SessionRecord] = set()
         self.incarnations = 0
         self.done: list[Ticket] = []
+        self.numbers: list[int] = []
+        self.errands: set[Ticket] = set()
+        self.given_back: list[Ticket] = []
 
     def agree_on(self, ticket: Ticket | None, worker: int | None) -> None:
         """Check that the one start the queue told of is the one the model finds."""
@@ -146,6 +156,7 @@ class DispatchQueues(RuleBasedStateMachine):
         ticket = model.running.get(worker)
         # What had not begun runs again, unless there is nothing left for it to run in.
         again = ticket is not None and not begun and ticket.session not in lost and ticket.session not in self.ended
+        again = again and ticket not in self.errands
 
         assert self.queue.remove_worker(worker, finished=not again) is ticket
         model.running.pop(worker, None)
@@ -154,6 +165,10 @@ class DispatchQueues(RuleBasedStateMachine):
             model.idle.remove(worker)
         if ticket is not None and not again:
             self.done.append(ticket)
+        for errand in [errand for errand, home in model.errands.items() if home == worker]:
+            assert errand.phase is Phase.NEW
+            del model.errands[errand]
+            self.given_back.append(errand)
         for session in residents:
             del model.bound[session]
 
@@ -233,6 +248,39 @@ class DispatchQueues(RuleBasedStateMachine):
             self.model.waiting.remove(ticket)
             self.done.append(ticket)
 
+    # -- errands ---------------------------------------------------------------------------------------------------
+
+    @rule()
+    def a_number_is_taken(self) -> None:
+        """Its errands are pinned whenever their worker is there, when many a younger ticket may wait."""
+        self.numbers.append(self.queue.next_number())
+
+    @precondition(lambda self: self.numbers or self.given_back)
+    @rule(data=st.data())
+    def an_errand_is_pinned(self, data: st.DataObject) -> None:
+        workers = sorted({*self.model.idle, *self.model.running, *self.model.held, self.incarnations + 1})
+        worker = data.draw(st.sampled_from(workers))
+        errand = data.draw(st.sampled_from([*self.given_back, *(Ticket() for _ in self.numbers[:1])]))
+        if errand in self.given_back:
+            self.given_back.remove(errand)
+        else:
+            errand.number = self.numbers.pop(0)
+        self.errands.add(errand)
+        self.model.errands[errand] = worker
+        assert self.queue.pin(errand, worker, errand.number) == (errand in self.model.settle())
+
+    @precondition(lambda self: self.model.errands)
+    @rule(data=st.data())
+    def an_errand_is_withdrawn(self, data: st.DataObject) -> None:
+        errand = data.draw(st.sampled_from(sorted(self.model.errands, key=lambda errand: errand.number)))
+        assert self.queue.unpin(errand)
+        del self.model.errands[errand]
+        self.done.append(errand)
+        self.agree_on(None, None)
+        # Those that run, are done, or were never pinned do not wait.
+        others = (errand, *self.model.running.values(), *self.done, *self.given_back, *self.model.waiting, Ticket())
+        assert not any(self.queue.unpin(other) for other in others)
+
     # -- promises --------------------------------------------------------------------------------------------------
 
     @invariant()
@@ -251,7 +299,7 @@ class DispatchQueues(RuleBasedStateMachine):
 
     @invariant()
     def every_ticket_knows_its_phase(self) -> None:
-        assert {ticket.phase for ticket in self.model.waiting} <= {Phase.WAITING}
+        assert {ticket.phase for ticket in (*self.model.waiting, *self.model.errands)} <= {Phase.WAITING}
         assert {ticket.phase for ticket in self.model.running.values()} <= {Phase.RUNNING}
         assert {ticket.phase for ticket in self.done} <= {Phase.DONE}
         for worker, ticket in self.model.running.items():
@@ -259,7 +307,7 @@ class DispatchQueues(RuleBasedStateMachine):
 
     @invariant()
     def nobody_waits_for_an_idle_worker(self) -> None:
-        for ticket in self.model.waiting:
+        for ticket in (*self.model.waiting, *self.model.errands):
             assert not self.model.workers_for(ticket)
 
     @invariant()

@@ -24,7 +24,7 @@ NOT_EXECUTED = {
     "UnknownCommand", "InvalidArguments", "Unserializable", "ProgramNotFound", "FrameTooLarge",
     "WorkerInitFailed", "ChildError", "RestartIntensityExceeded",
 }  # fmt: skip
-MAYBE_EXECUTED = {"CommandTimeout", "WorkerCrashed", "ProtocolError"}
+MAYBE_EXECUTED = {"BroadcastFailed", "CommandTimeout", "WorkerCrashed", "ProtocolError"}
 EXECUTED = {"RemoteError"}
 
 CLASSES: list[type[TrioPoolError]] = [
@@ -54,6 +54,8 @@ DATA: dict[str, object] = {
     "remote_traceback": "Traceback (most recent call last): …",
     "remote_message": "no such row",
     "errors": (),
+    "key": "configure_lm",
+    "results": {"pool-0": 1},
     "child_id": "db",
     "restarts": 4,
     "max_restarts": 3.0,
@@ -72,7 +74,9 @@ def keywords(cls: type[TrioPoolError]) -> dict[str, object]:
             parameters = inspect.signature(base.__init__).parameters.values()
             names |= {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
     data = {name: DATA[name] for name in names}
-    if "errors" in data:
+    if "results" in data:
+        data["errors"] = {"pool-1": RemoteError("first"), "pool-2": public.PoolClosed("second")}
+    elif "errors" in data:
         data["errors"] = (ValueError("first"), KeyError("second"))
     return data
 
@@ -170,3 +174,33 @@ def test_a_remote_error_keeps_the_workers_words_apart_from_its_own() -> None:
     """``message`` is the exception's text in the worker, str() the sentence for the log."""
     error = RemoteError("greet raised ValueError: no", type_name="ValueError", remote_message="no")
     assert (error.type_name, error.message, str(error)) == ("ValueError", "no", "greet raised ValueError: no")
+
+
+def test_a_failed_broadcast_says_of_all_workers_together_whether_it_ran() -> None:
+    """Only what ran nowhere may be repeated without a thought; only what ran everywhere is certain to have."""
+    ran, no, perhaps = RemoteError("raised"), public.PoolTimeout("waited"), public.WorkerCrashed("died")
+    outcomes = {
+        "ran": public.BroadcastFailed(results={"a": 1}, errors={"b": ran}).outcome,
+        "nowhere": public.BroadcastFailed(errors={"a": no, "b": no}).outcome,
+        "in one": public.BroadcastFailed(results={"a": 1}, errors={"b": no}).outcome,
+        "perhaps": public.BroadcastFailed(errors={"a": perhaps, "b": no}).outcome,
+        "as told": public.BroadcastFailed(errors={"a": no}, outcome="executed").outcome,
+    }
+    assert outcomes == {
+        "ran": "executed",
+        "nowhere": "not_executed",
+        "in one": "maybe_executed",
+        "perhaps": "maybe_executed",
+        "as told": "executed",
+    }
+
+
+def test_a_failed_broadcast_with_large_results_pickles() -> None:
+    """Large bytes arrive as memoryviews, which nothing can pickle; as bytes the error still has them."""
+    view = memoryview(b"large")
+    error = public.BroadcastFailed(
+        "it failed", results={"a": view, "b": {"parts": [view, 1]}}, errors={"c": RemoteError()}
+    )
+    returned = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes
+    assert returned.results == {"a": b"large", "b": {"parts": [b"large", 1]}}
+    assert error.results["a"] is view

@@ -210,6 +210,17 @@ def test_contiguous_large_buffers_are_not_copied() -> None:
     assert piece.obj is data
 
 
+def test_a_detached_message_keeps_what_its_buffers_held() -> None:
+    """What the sender writes into a large buffer later does not reach a message that is kept."""
+    data = bytearray(b"a" * DIRECT_SIZE)
+    lent = encode({"result": data, "session": "s"}, MAX_FRAME)
+    kept = lent.detached()
+    data[:] = b"b" * DIRECT_SIZE
+    assert started().feed(b"".join(pieces(1, kept))) == [{"id": 1, "result": b"a" * DIRECT_SIZE, "session": "s"}]
+    assert started().feed(b"".join(pieces(1, lent))) == [{"id": 1, "result": b"b" * DIRECT_SIZE, "session": "s"}]
+    assert kept.size == lent.size
+
+
 def test_one_message_may_be_sent_under_several_ids() -> None:
     """A message is packed once; each dispatch gives it a new id."""
     encoded = encode({"command": "ping", "args": {"data": b"x" * DIRECT_SIZE}}, MAX_FRAME)

@@ -36,6 +36,9 @@ class SessionTables(RuleBasedStateMachine):
         super().__init__()
         self.table = SessionTable(TTL, MAX_SESSIONS)
         self.known: list[Known] = []
+        self.created = 0
+        self.expired = 0
+        self.lifetimes: list[float] = []
         self.now = 100.0
 
     def find(self, session_id: str) -> Known | None:
@@ -56,6 +59,7 @@ class SessionTables(RuleBasedStateMachine):
         record = self.table.use(session_id, self.now)
         if known is None:
             known = Known(session_id, self.now, self.now)
+            self.created += 1
         else:
             self.known.remove(known)
             known.last_used = self.now
@@ -67,12 +71,20 @@ class SessionTables(RuleBasedStateMachine):
         known = self.find(session_id)
         if known is None:
             with pytest.raises(SessionNotFound) as caught:
-                self.table.end(session_id)
+                self.table.end(session_id, self.now)
             assert caught.value.session_id == session_id
         else:
             record = self.table.get(session_id)
-            assert self.table.end(session_id) is record
+            assert self.table.end(session_id, self.now) is record
             self.known.remove(known)
+            self.lifetimes.append(self.now - known.created_at)
+
+    @rule(session_id=ids)
+    def make_in_vain(self, session_id: str) -> None:
+        """A session made for a request that is refused never was."""
+        if self.find(session_id) is None and len(self.known) < MAX_SESSIONS:
+            self.table.use(session_id, self.now)
+            self.table.undo(session_id)
 
     @precondition(lambda self: self.known)
     @rule(data=st.data(), busy=st.booleans())
@@ -87,14 +99,24 @@ class SessionTables(RuleBasedStateMachine):
     def expire(self) -> None:
         """Idle sessions past their time are named, busy ones are touched; the pool then ends the former."""
         due = [known for known in self.known if known.last_used + TTL <= self.now]
-        assert self.table.expired(self.now) == [known.session_id for known in due if not known.busy]
+        assert self.table.stale(self.now) == [known.session_id for known in due if not known.busy]
         for known in due:
             self.known.remove(known)
             if known.busy:
                 known.last_used = self.now
                 self.known.append(known)
             else:
-                self.table.end(known.session_id)
+                record = self.table.get(known.session_id)
+                assert self.table.expire(known.session_id) is record
+                self.expired += 1
+                self.lifetimes.append(known.last_used - known.created_at)
+
+    @invariant()
+    def the_counts_agree(self) -> None:
+        table = self.table
+        assert (table.created, table.ended, table.expired) == (self.created, len(self.lifetimes), self.expired)
+        mean = math.fsum(self.lifetimes) / len(self.lifetimes) if self.lifetimes else None
+        assert table.average_lifetime == (mean if mean is None else pytest.approx(mean))
 
     @invariant()
     def agree(self) -> None:
@@ -173,12 +195,12 @@ def test_idle_sessions_expire_and_busy_ones_are_touched() -> None:
     assert busy is not None
     busy.head = object()
     assert table.next_expiry() == TTL
-    assert table.expired(TTL + 1) == ["b"]
-    table.end("b")
+    assert table.stale(TTL + 1) == ["b"]
+    table.end("b", TTL + 1)
     assert [(record.session_id, record.last_used) for record in table] == [("c", 2.0), ("a", TTL + 1)]
     assert table.next_expiry() == TTL + 2
     busy.head = None
-    assert table.expired(3 * TTL) == ["c", "a"]
+    assert table.stale(3 * TTL) == ["c", "a"]
 
 
 def test_what_is_not_tracked_cannot_be_ended_and_what_is_too_much_not_be_made() -> None:
@@ -189,9 +211,9 @@ def test_what_is_not_tracked_cannot_be_ended_and_what_is_too_much_not_be_made() 
         table.use("b", 0.0)
     assert limit.value.session_id == "b"
     assert table.use("a", 1.0) is record
-    assert table.end("a") is record
+    assert table.end("a", 2.0) is record
     with pytest.raises(SessionNotFound) as missing:
-        table.end("a")
+        table.end("a", 2.0)
     assert missing.value.session_id == "a"
 
 
@@ -199,9 +221,24 @@ def test_touching_a_session_that_was_ended_changes_nothing() -> None:
     """A request that outlives its session does not bring it back, nor touch another of the same id."""
     table = SessionTable(10.0, 10)
     ended = table.use("s", 0.0)
-    table.end("s")
+    table.end("s", 1.0)
     table.touch(ended, 5.0)
     assert len(table) == 0
     anew = table.use("s", 6.0)
     table.touch(ended, 9.0)
     assert (ended.last_used, anew.last_used) == (0.0, 6.0)
+
+
+def test_a_session_that_expired_lived_until_its_last_use() -> None:
+    """The mean lifetime is of sessions that ended, and the time nobody used an expired one is no part of it."""
+    table = SessionTable(TTL, MAX_SESSIONS)
+    assert table.average_lifetime is None
+    table.use("ended", 0.0)
+    table.use("expired", 0.0)
+    table.use("expired", 2.0)
+    table.end("ended", 4.0)
+    assert table.average_lifetime == 4.0
+    assert table.stale(100.0) == ["expired"]
+    table.expire("expired")
+    assert table.average_lifetime == 3.0
+    assert (table.created, table.ended, table.expired) == (2, 2, 1)

@@ -12,7 +12,8 @@ from .._core._errors import InvalidArguments, Outcome, ProtocolError
 
 if TYPE_CHECKING:
     from .._core._config import PoolConfig
-    from .._pool import PoolHealth
+    from .._core._session_table import SessionInfo
+    from .._pool import PoolHealth, PoolStatus
 
 T = TypeVar("T")
 
@@ -48,8 +49,22 @@ class ProgramPool(Protocol):
         """Run a command on any worker."""
         ...
 
+    async def broadcast(
+        self, command: str, args: Mapping[str, object] | None = None, *, key: str | None = None
+    ) -> dict[str, Any]:
+        """Run a command in every worker."""
+        ...
+
     async def health_check(self) -> PoolHealth:
         """Say how the pool fares."""
+        ...
+
+    def get_pool_status(self) -> PoolStatus:
+        """Say what the pool does."""
+        ...
+
+    def get_sessions(self) -> Mapping[str, SessionInfo]:
+        """Say what sessions there are."""
         ...
 
 

@@ -16,11 +16,15 @@ from uuid import uuid4
 import attrs
 import trio
 
-from .._core._errors import InvalidArguments, ProgramNotFound
-from ._port import Limits, reply_mapping
-from ._program import Program, check_program_id, is_id
+from .._core._errors import BroadcastFailed, InvalidArguments, ProgramNotFound
+from .._core._session_table import is_id
+from ._language_model import check_model_config
+from ._layers import Layer, capabilities, supported_layers, to_layer
+from ._port import Limits, reply_field, reply_mapping
+from ._program import Program, check_program_id
 from ._session_adapter import SessionAdapter
 from ._signature_cache import SignatureCache
+from ._stats import pool_stats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from ._port import ProgramPool
 
 _EXECUTE_SHARED: Final = "execute_shared_program"
+_CONFIGURE_LM: Final = "configure_lm"
 
 
 @attrs.define(eq=False)
@@ -46,9 +51,9 @@ class _SharedProgram:
 class PythonPool:
     """Programs over a `SessionPool`: create them once, run them on any worker, or bind them to a session.
 
-    A program is a named function with a signature. Through the methods here it is *unbound*: its definition stays in
-    the application, executions go to any worker, and a worker's death costs at most the executions begun there. Through
-    `session_adapter` it belongs to a session and lives with that session's state.
+    A program is a named function, or a task for a language model, with a signature. Through the methods here it is
+    *unbound*: its definition stays in the application, executions go to any worker, and a worker's death costs at most
+    the executions begun there. Through `session_adapter` it belongs to a session and lives with that session's state.
 
     An adapter owns nothing that needs closing, and may be used by any number of tasks. Once its pool is closed,
     executions raise `PoolClosed` (those running, `WorkerCrashed` with ``reason="shutdown"``); what touches no worker
@@ -57,18 +62,24 @@ class PythonPool:
     Args:
         pool: The pool that runs the programs. Its application must have the program commands, as
             ``trio_pool.bridge:builtin`` does; else executions raise `UnknownCommand`.
+        layer: What this adapter is to be used for; None for whatever the pool serves.
         max_programs: How many unbound programs may exist at once, and how many signatures of session programs are
             remembered (one more is looked up again when it is used). At 1000, some 1 MB of definitions.
 
     Raises:
-        ValueError: ``max_programs`` is no positive integer.
+        ValueError: ``max_programs`` is no positive integer; or the pool does not serve ``layer``, see
+            `supports_test_layer`.
 
     .. versionadded:: 0.1
     """
 
-    def __init__(self, pool: ProgramPool, *, max_programs: int = 1000) -> None:
+    def __init__(self, pool: ProgramPool, *, layer: Layer | str | None = None, max_programs: int = 1000) -> None:
         if type(max_programs) is not int or max_programs < 1:  # a bool is no number of programs
             raise ValueError(f"max_programs must be a positive integer, not {max_programs!r:.80}")
+        self._layer = None if layer is None else to_layer(layer)
+        if self._layer is not None and self._layer not in supported_layers(pool):
+            served = ", ".join(capabilities(pool)["test_layers"])
+            raise ValueError(f"layer {str(self._layer)!r} is not served by this pool, whose launcher serves {served}")
         self._pool = pool
         self._max_programs = max_programs
         # No method awaits between reading this table and changing it, so no lock is needed.
@@ -82,8 +93,10 @@ class PythonPool:
         at its one checkpoint, it has created nothing.
 
         Args:
-            config: ``function`` (``"module:qualname"``), ``signature`` (see `Signature.parse`), ``program_type``
-                (``python``, the default) and ``id`` (made if absent).
+            config: ``signature`` (see `Signature.parse`); ``id`` (made if absent); ``program_type``; and what that
+                type takes: ``function`` (``"module:qualname"``) for ``python``, the default; ``tools`` (a list of the
+                same) and ``max_iters`` for ``react``; nothing for ``predict`` and ``chain_of_thought``. The latter
+                three are run by a language model through DSPy, see `configure_lm`.
 
         Returns:
             The program's id.
@@ -158,21 +171,19 @@ class PythonPool:
         """Return what is known of an unbound program. Asks no worker.
 
         Returns:
-            ``program_id``, ``program_type``, ``function``, ``signature`` (as `Signature.to_dict`), ``created_at``,
-            ``execution_count`` and ``last_executed``. Times are seconds since the epoch, the last None before the first
-            successful execution, and only such are counted.
+            ``program_id``, ``program_type``, what that type was given (``function``, ``tools``), ``signature`` (as
+            `Signature.to_dict`), ``created_at``, ``execution_count`` and ``last_executed``. Times are seconds since the
+            epoch, the last None before the first successful execution, and only such are counted.
 
         Raises:
             ProgramNotFound: There is no such program in this adapter.
         """
         await trio.lowlevel.checkpoint()
         shared = self._find(program_id)
-        program = shared.program
+        definition = shared.program.to_dict()
         return {
-            "program_id": program.program_id,
-            "program_type": program.program_type,
-            "function": program.function,
-            "signature": program.signature.to_dict(),
+            "program_id": definition.pop("id"),
+            **definition,
             "created_at": shared.created_at,
             "execution_count": shared.execution_count,
             "last_executed": shared.last_executed,
@@ -181,6 +192,68 @@ class PythonPool:
     async def health_check(self) -> PoolHealth:
         """Return the health of the pool, as `SessionPool.health_check` does."""
         return await self._pool.health_check()
+
+    def get_stats(self) -> dict[str, Any]:
+        """Return what is known of the use of this adapter and its pool, in plain values. Asks no worker.
+
+        Returns:
+            ``adapter_type``; ``layer`` (as given to the constructor); ``pool_status`` (as `PoolStatus`, metrics and
+            workers included); ``python_execution``; ``concurrent_sessions``; and ``programs``, how many unbound ones
+            there are.
+        """
+        return {**pool_stats(self._pool, self._layer), "programs": len(self._programs)}
+
+    def supports_test_layer(self, layer: Layer | str) -> bool:
+        """Return whether the pool can serve a layer of tests, or production, as its launcher says.
+
+        Real workers serve ``system``, ``stress`` and ``production``; a launcher that has an attribute ``test_layers``
+        serves those.
+
+        Raises:
+            ValueError: There is no such layer.
+        """
+        return to_layer(layer) in supported_layers(self._pool)
+
+    def get_test_capabilities(self) -> dict[str, Any]:
+        """Return what this adapter can do, as it follows from the pool's launcher and size.
+
+        Returns:
+            ``test_layers``, ``python_execution``, ``protocol_validation``, ``deterministic_outputs``, ``performance``,
+            ``requires_environment``, ``concurrent_execution``, ``session_isolation`` and ``production_ready``.
+        """
+        return capabilities(self._pool)
+
+    async def configure_lm(self, config: Mapping[str, object]) -> dict[str, Any]:
+        """Set the language model that the programs of all workers ask, of those that start later too.
+
+        It is a broadcast with a key: see `SessionPool.broadcast` for what that means for workers that are busy, die or
+        start, and for a caller that leaves. The model is a worker's, not a session's.
+
+        Args:
+            config: ``model``, and if wanted ``api_key``, ``api_base``, ``provider`` (put before the name of a model
+                that does not have it), ``temperature`` (0.7 if absent), ``max_tokens`` and ``lm``
+                (``"module:attribute"`` of a function that makes the model, called with the others by name). A value of
+                None is as if it were absent, save that a temperature of None is the model's own.
+
+        Returns:
+            ``status`` (``configured``), ``model``, ``provider`` and ``temperature``, as the workers understood it.
+
+        Raises:
+            InvalidArguments: The config is wrong, or, say all workers, no model can be made of it. Nothing changed.
+            BroadcastFailed: It failed in some worker, or in all for another reason.
+        """
+        args = {"config": check_model_config(config)}
+        try:
+            results = await self._pool.broadcast(_CONFIGURE_LM, args, key=_CONFIGURE_LM)
+        except BroadcastFailed as exc:
+            refusal = next(iter(exc.errors.values()), None)
+            if exc.results or not all(isinstance(error, InvalidArguments) for error in exc.errors.values()):
+                raise
+            raise InvalidArguments(str(refusal), command=_CONFIGURE_LM) from exc
+        # All workers were told the same and said the same.
+        reply = next(iter(results.values()), None)
+        reply_field(reply, _CONFIGURE_LM, "status", str)
+        return reply  # type: ignore[return-value]  # a mapping, as just checked
 
     def session_adapter(self, session_id: str) -> SessionAdapter:
         """Return the same methods bound to a session. Asks no worker; the session begins with its first use.
@@ -192,7 +265,7 @@ class PythonPool:
         """
         if not is_id(session_id):
             raise ValueError(f"a session id is a non-empty str of up to 255 bytes, not {session_id!r:.80}")
-        return SessionAdapter(self._pool, session_id, self._signatures)
+        return SessionAdapter(self._pool, session_id, self._signatures, self._layer)
 
     async def _run(self, shared: _SharedProgram, inputs: Mapping[str, object], limits: Limits) -> object:
         args: dict[str, object] = {"key": shared.key, "inputs": inputs}

@@ -5,14 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from .._core._errors import InvalidArguments, Outcome, ProgramNotFound, ProtocolError
+from ._layers import capabilities, supported_layers, to_layer
 from ._port import Limits, reply_field, reply_mapping
 from ._program import Program, check_program_id
 from ._signature import Signature
+from ._stats import pool_stats, session_stats
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._pool import PoolHealth
+    from ._layers import Layer
     from ._port import ProgramPool
     from ._signature_cache import SignatureCache
 
@@ -38,10 +41,13 @@ class SessionAdapter:
     .. versionadded:: 0.1
     """
 
-    def __init__(self, pool: ProgramPool, session_id: str, signatures: SignatureCache) -> None:
+    def __init__(
+        self, pool: ProgramPool, session_id: str, signatures: SignatureCache, layer: Layer | None = None
+    ) -> None:
         self._pool = pool
         self._session_id = session_id
         self._signatures = signatures
+        self._layer = layer
 
     @property
     def session_id(self) -> str:
@@ -49,21 +55,23 @@ class SessionAdapter:
         return self._session_id
 
     async def create_program(self, config: Mapping[str, object]) -> str:
-        """Create a program in the session; its function is imported by the worker now.
+        """Create a program in the session; its functions are imported by the worker now.
 
         Cancelling leaves it open whether the program was created, and so does a worker's death, with which the session
         is lost anyway.
 
         Args:
-            config: ``function`` (``"module:qualname"``), ``signature`` (see `Signature.parse`), ``program_type``
-                (``python``, the default) and ``id`` (made if absent).
+            config: ``signature`` (see `Signature.parse`); ``id`` (made if absent); ``program_type``; and what that
+                type takes: ``function`` (``"module:qualname"``) for ``python``, the default; ``tools`` (a list of the
+                same) and ``max_iters`` for ``react``; nothing for ``predict`` and ``chain_of_thought``. The latter
+                three are run by a language model through DSPy, see `PythonPool.configure_lm`.
 
         Returns:
             The program's id.
 
         Raises:
             InvalidArguments: The config is wrong, found before any worker is asked; or, says the worker, the id exists
-                in the session, the session holds as many programs as it may, or the function cannot be imported.
+                in the session, the session holds as many programs as it may, or a function cannot be imported.
         """
         program = Program.parse(config)
         with self._signatures.claim((self._session_id, program.program_id), changes=True) as claim:
@@ -142,6 +150,27 @@ class SessionAdapter:
     async def health_check(self) -> PoolHealth:
         """Return the health of the whole pool, as `SessionPool.health_check` does."""
         return await self._pool.health_check()
+
+    def get_stats(self) -> dict[str, Any]:
+        """Return what is known of the use of the pool and this session, in plain values. Asks no worker.
+
+        Returns:
+            The same as `PythonPool.get_stats`, but for ``programs``, and ``session_id`` and ``session_stats`` (as
+            `SessionInfo`; None while the pool knows no such session).
+        """
+        return {
+            **pool_stats(self._pool, self._layer),
+            "session_id": self._session_id,
+            "session_stats": session_stats(self._pool, self._session_id),
+        }
+
+    def supports_test_layer(self, layer: Layer | str) -> bool:
+        """Return whether the pool can serve a layer, as `PythonPool.supports_test_layer` does."""
+        return to_layer(layer) in supported_layers(self._pool)
+
+    def get_test_capabilities(self) -> dict[str, Any]:
+        """Return what the adapter can do, as `PythonPool.get_test_capabilities` does."""
+        return capabilities(self._pool)
 
     async def _look_up(self, program_id: str, limits: Limits) -> Signature:
         with self._signatures.claim((self._session_id, program_id), changes=False) as claim:

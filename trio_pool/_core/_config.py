@@ -208,7 +208,8 @@ class PoolConfig(_Checked):
         timeout: Whole budget of a command, its wait in the queue included; ``math.inf`` for no limit.
         abandon_grace: How long a command nobody waits for may run on before its worker is killed.
         max_queue: Requests that may wait; one more is refused at once with `PoolSaturated`.
-        start_timeout: Longest time from spawn to ready; ``math.inf`` for no limit.
+        start_timeout: Longest time from spawn to ready; ``math.inf`` for no limit. Kept broadcasts come on
+            top: each has ``timeout``, or if that is ``math.inf`` this.
         shutdown_grace: How long a pool that closes lets running requests finish.
         restart: When and how soon dead workers are replaced, and when the pool gives up.
         health: How idle workers are watched.

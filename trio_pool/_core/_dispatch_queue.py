@@ -9,6 +9,10 @@ pinned ticket loses its place to a younger one.
 
 Idle workers are taken most recently used first: their caches are warm (measured: 34 against 42 µs for a lone request on
 two workers). A new session goes to the idle worker with the fewest sessions instead.
+
+Beside the queue there are *errands*: tickets for one certain worker each, by which the pool tells something to all its
+workers. They take their turn by their number like the others, but they are not waiting requests: they neither count as
+such nor fill the queue, and whoever makes them bounds how many there are.
 """
 
 from __future__ import annotations
@@ -47,7 +51,7 @@ class Ticket:
         self.number = 0
         """The order of submission; a ticket that is dispatched again keeps it."""
         self.incarnation: int | None = None
-        """The worker that runs it."""
+        """The worker that runs it; of an errand, also the one it waits for."""
 
 
 T = TypeVar("T", bound=Ticket)
@@ -67,6 +71,7 @@ class DispatchQueue(Generic[T]):
         self._sessions: dict[int, int] = {}  # incarnation -> number of sessions bound to it
         self._shared: list[tuple[int, T]] = []
         self._pinned: dict[int, list[tuple[int, T]]] = {}
+        self._errands: dict[int, list[tuple[int, T]]] = {}
         self._submitted = 0
         self._waiting = 0
         self._withdrawn = 0
@@ -95,7 +100,7 @@ class DispatchQueue(Generic[T]):
         return self._sessions.get(incarnation, 0)
 
     def __iter__(self) -> Iterator[T]:
-        """All waiting tickets, in no promised order."""
+        """All waiting tickets but errands, in no promised order."""
         for heap in (self._shared, *self._pinned.values()):
             for _, ticket in heap:
                 if ticket.phase is Phase.WAITING:
@@ -176,6 +181,41 @@ class DispatchQueue(Generic[T]):
         self._push(ticket)
         return None
 
+    # -- errands -------------------------------------------------------------------------------------------------------
+
+    def next_number(self) -> int:
+        """Take a place in the order of submission; errands pinned later, under this number, have it."""
+        self._submitted += 1
+        return self._submitted
+
+    def pin(self, ticket: T, incarnation: int, number: int) -> bool:
+        """Take an errand for this worker alone; return whether it runs now.
+
+        Args:
+            ticket: The errand; it has no session.
+            incarnation: The worker. One that is not here yet, or is held, gets it with `add_worker`.
+            number: Its place, from `next_number`; no other errand of this worker has the same.
+        """
+        ticket.number = number
+        ticket.incarnation = incarnation
+        if incarnation in self._idle:
+            self._start(ticket, incarnation)
+            return True
+        ticket.phase = Phase.WAITING
+        heappush(self._errands.setdefault(incarnation, []), (number, ticket))
+        return False
+
+    def unpin(self, ticket: T) -> bool:
+        """Take a waiting errand out; False if it does not wait (any more)."""
+        if ticket.phase is not Phase.WAITING or ticket.incarnation is None:
+            return False
+        ticket.phase = Phase.DONE
+        # At once, unlike `withdraw`: a worker has few errands, and one that is leased for long would keep them all.
+        errands = self._errands[ticket.incarnation]
+        errands.remove((ticket.number, ticket))
+        heapify(errands)
+        return True
+
     # -- workers -------------------------------------------------------------------------------------------------------
 
     def add_worker(self, incarnation: int) -> T | None:
@@ -215,6 +255,8 @@ class DispatchQueue(Generic[T]):
                 del self._running[incarnation]
         # Those pinned to it are found again through their sessions, each of which must now be unbound or closed.
         self._pinned.pop(incarnation, None)
+        for _, errand in self._errands.pop(incarnation, ()):
+            errand.phase = Phase.NEW  # whoever pinned it may pin it elsewhere
         return ticket
 
     # -- sessions ------------------------------------------------------------------------------------------------------
@@ -295,11 +337,11 @@ class DispatchQueue(Generic[T]):
             while heap and heap[0][1].phase is not Phase.WAITING:
                 heappop(heap)
                 self._withdrawn -= 1
-        if pinned and (not self._shared or pinned[0] < self._shared[0]):
-            heap = pinned
-        elif self._shared:
-            heap = self._shared
-        else:
+        heap = pinned if pinned and (not self._shared or pinned[0] < self._shared[0]) else self._shared
+        errands = self._errands.get(incarnation)
+        if errands and (not heap or errands[0] < heap[0]):
+            return heappop(errands)[1]
+        if not heap:
             return None
         self._waiting -= 1
         return heappop(heap)[1]

@@ -14,8 +14,8 @@ from enum import StrEnum
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from typing import ClassVar, TypedDict, Unpack
+    from collections.abc import Mapping, Sequence
+    from typing import Any, ClassVar, TypedDict, Unpack
 
     from ._exits import Exit
 
@@ -246,6 +246,57 @@ class RemoteError(TrioPoolError):
         if remote_traceback:
             # Shown below the traceback of whoever does not catch it, and by logging; str() stays one line.
             self.add_note(f"In the worker:\n{remote_traceback}")
+
+
+class BroadcastFailed(TrioPoolError):
+    """A broadcast failed in some worker: ``results`` has what the others returned, ``errors`` what went wrong where.
+
+    ``outcome`` speaks for all workers together: not executed if it ran in none, executed if it certainly ran in all.
+    Pickling makes bytes of results that arrived as memoryviews, which cannot be pickled.
+
+    Args:
+        message: One line.
+        results: What the command returned, by worker id.
+        errors: Why it failed, by worker id.
+        key: The broadcast's key.
+        common: The data every error carries, see `TrioPoolError`.
+    """
+
+    default_outcome = Outcome.MAYBE_EXECUTED
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        results: Mapping[str, Any] | None = None,
+        errors: Mapping[str, TrioPoolError] | None = None,
+        key: str | None = None,
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(message, **common)
+        self.results = dict(results or {})
+        self.errors = dict(errors or {})
+        self.key = key
+        if common.get("outcome") is None and self.errors:
+            outcomes = {error.outcome for error in self.errors.values()}
+            if self.results:
+                outcomes.add(Outcome.EXECUTED)
+            self.outcome = outcomes.pop() if len(outcomes) == 1 else Outcome.MAYBE_EXECUTED
+
+    def __reduce__(self) -> tuple[type[BroadcastFailed], tuple[Any, ...], dict[str, Any]]:
+        return type(self), self.args, {**self.__dict__, "results": _without_views(self.results)}
+
+
+def _without_views(value: Any) -> Any:
+    """Return a result with bytes for memoryviews; it came through the codec, so containers are list and dict."""
+    if isinstance(value, memoryview):
+        return value.tobytes()
+    kind: type = value.__class__
+    if kind is dict:
+        return {key: _without_views(item) for key, item in value.items()}
+    if kind is list:
+        return [_without_views(item) for item in value]
+    return value
 
 
 class ChildError(TrioPoolError):

@@ -57,7 +57,7 @@ class WorkerReady(WorkerEvent):
 
 @attrs.frozen(kw_only=True)
 class WorkerKilled(WorkerEvent):
-    """The pool kills a worker for ``reason``: ``timeout``, ``cancelled``, ``health`` or ``lease``."""
+    """The pool kills a worker for ``reason``: ``timeout``, ``cancelled``, ``health``, ``lease`` or ``broadcast``."""
 
     pid: int | None
     reason: str

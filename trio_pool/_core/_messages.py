@@ -62,6 +62,10 @@ class Encoded:
         self.buffers = buffers
         self.size = len(tail) + 16 + sum(len(buffer) for buffer in buffers)
 
+    def detached(self) -> Encoded:
+        """Return the same message with copies of its large buffers, which are otherwise the sender's own memory."""
+        return Encoded(self.tail, self.fields, [memoryview(bytes(buffer)) for buffer in self.buffers])
+
 
 def encode(fields: Mapping[str, object], max_frame: int) -> Encoded:
     """Pack everything of a message but its id.

@@ -112,6 +112,21 @@ class SessionTable:
         self._ttl = ttl
         self._max_sessions = max_sessions
         self._records: OrderedDict[str, SessionRecord] = OrderedDict()
+        self.created = 0
+        """How many sessions there ever were."""
+        self.ended = 0
+        """How many of them have ended, by request or by expiry."""
+        self.expired = 0
+        """How many of those that ended expired."""
+        self._lifetimes = 0.0
+
+    @property
+    def average_lifetime(self) -> float | None:
+        """The mean time, in seconds, from creation to end of the sessions that have ended; None before the first.
+
+        One that expired ended with its last use: nobody had it in the time until that was noticed.
+        """
+        return self._lifetimes / self.ended if self.ended else None
 
     def __len__(self) -> int:
         return len(self._records)
@@ -137,6 +152,7 @@ class SessionTable:
                 message = f"{len(self._records)} sessions are tracked already (max_sessions = {self._max_sessions})"
                 raise SessionLimit(message, session_id=session_id)
             record = self._records[session_id] = SessionRecord(session_id, now)
+            self.created += 1
         else:
             self.touch(record, now)
         return record
@@ -147,7 +163,7 @@ class SessionTable:
             record.last_used = now
             self._records.move_to_end(record.session_id)
 
-    def end(self, session_id: str) -> SessionRecord:
+    def end(self, session_id: str, now: float) -> SessionRecord:
         """Forget a session and return its record.
 
         Raises:
@@ -156,15 +172,27 @@ class SessionTable:
         record = self._records.pop(session_id, None)
         if record is None:
             raise SessionNotFound(f"no session {session_id!r} is tracked", session_id=session_id)
+        self.ended += 1
+        self._lifetimes += now - record.created_at
         return record
 
+    def expire(self, session_id: str) -> SessionRecord:
+        """Forget a session named by `stale` and return its record."""
+        self.expired += 1
+        return self.end(session_id, self._records[session_id].last_used)
+
+    def undo(self, session_id: str) -> None:
+        """Forget a session just made, for what it was made for has been refused: it never was."""
+        del self._records[session_id]
+        self.created -= 1
+
     def next_expiry(self) -> float:
-        """Return when to call `expired` next; infinity while there is no session."""
+        """Return when to call `stale` next; infinity while there is no session."""
         for record in self._records.values():
             return record.last_used + self._ttl
         return float("inf")
 
-    def expired(self, now: float) -> list[str]:
+    def stale(self, now: float) -> list[str]:
         """Return the ids of idle sessions past their time to live. A session with a request in it is in use: it is
         touched.
         """
@@ -182,10 +210,14 @@ class SessionTable:
         return ids
 
 
-def _check_id(session_id: object) -> None:
+def is_id(value: object) -> bool:
+    """Return whether ``value`` is a non-empty str of up to 255 bytes, which is what sessions and the like go by."""
     try:
-        fits = isinstance(session_id, str) and 0 < len(session_id.encode()) <= MAX_ID_BYTES
+        return isinstance(value, str) and 0 < len(value.encode()) <= MAX_ID_BYTES
     except UnicodeEncodeError:  # a lone surrogate, which cannot travel
-        fits = False
-    if not fits:
+        return False
+
+
+def _check_id(session_id: object) -> None:
+    if not is_id(session_id):
         raise ValueError(f"a session id is a non-empty str of up to {MAX_ID_BYTES} bytes, not {session_id!r:.80}")

@@ -42,7 +42,7 @@ class Deadlines:
         """
         router = self._router
         slots = list(router.slots.values())
-        late = any(request.due <= now for request in router.requests.values())
+        late = any(request.due <= now for request in router.requests.values()) or router.broadcasts.next_due <= now
         if late or any(slot.kill_at <= now for slot in slots):
             for slot in slots:
                 if slot.worker is not None and not slot.worker.link.idle:
@@ -50,16 +50,18 @@ class Deadlines:
         for request in list(router.requests.values()):
             if not request.finished and request.due <= now:
                 self._time_out(request, now)
+        router.broadcasts.expire(now)
         for slot in slots:
             if slot.kill_at <= now:
                 slot.kill_at = math.inf
                 if slot.serving is not None:
                     router.kill(slot, slot.serving, slot.kill_reason)
-        for session_id in router.sessions.expired(now):
-            router.end_session(session_id)
+        for session_id in router.sessions.stale(now):
+            router.expire_session(session_id)
         return min(
             router.sessions.next_expiry(),
             min((request.due for request in router.requests.values()), default=math.inf),
+            router.broadcasts.next_due,
             min((slot.kill_at for slot in slots), default=math.inf),
         )
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import trio
 
 from .._core._events import RequestRedispatched, RequestResult, SessionForgotten
+from ._broadcasts import Errand
 from ._failures import pool_closed, session_ended, session_lost
+from ._request import MAX_DISPATCHES
 
 if TYPE_CHECKING:
     from .._core._errors import TrioPoolError
@@ -16,20 +18,18 @@ if TYPE_CHECKING:
     from ._request import Request
     from ._router import Router
 
-# How often a request is handed to a worker before it is taken for the reason that workers die unbegun: decoding it may
-# be what kills them. Far beyond what bad luck needs, pretty arbitrary otherwise.
-MAX_DISPATCHES: Final = 10
-
 
 def settle(router: Router, worker: PoolWorker) -> None:
     """Settle what a dead worker leaves behind; its last replies have been delivered.
 
     A request it had begun fails, for it may have taken effect. One it had not begun goes back to its place in the queue
     as if nothing had happened, unless the state of its session died. Sessions whose state was used are lost, the others
-    bind anew.
+    bind anew. A broadcast it ran, or was to run, is its own matter.
     """
     incarnation = worker.incarnation
     request = router.queue.running(incarnation)
+    if isinstance(request, Errand):
+        request = None
     begun = request is not None and request.begun(worker)
     if request is not None and request.session is not None and begun and not request.answered:
         # Nobody can know whether it touched the session's state, so it counts as use. A reply would have told.
@@ -39,6 +39,7 @@ def settle(router: Router, worker: PoolWorker) -> None:
         session.lost_with = worker.crashed(begun=None) if session.used else None
     again = request is not None and not begun and _may_go_elsewhere(router, request)
     router.queue.remove_worker(incarnation, finished=not again)
+    router.broadcasts.worker_dead(worker)
     if request is not None and not request.finished and not again:
         router.finish(request, RequestResult.FAILED, None, _failure(router, request, worker, begun=begun))
     for session in bound:
@@ -80,7 +81,7 @@ def _move(router: Router, session: SessionRecord | None, request: Request | None
 
 def _may_go_elsewhere(router: Router, request: Request) -> bool:
     session = request.session
-    if request.finished or (router.closed is not None and not router.draining):
+    if request.finished or not router.redispatches:
         return False
     if request.dispatches >= MAX_DISPATCHES:
         return False

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Final
 
-from .._core._errors import PoolClosed, SessionLost, SessionNotFound
+from .._core._errors import (
+    BroadcastFailed,
+    Outcome,
+    PoolClosed,
+    SessionLost,
+    SessionNotFound,
+    WorkerCrashed,
+    WorkerInitFailed,
+)
+from .._process._commands import reply_error, text_of
 from ..errors import CommandTimeout, PoolTimeout
 
 if TYPE_CHECKING:
-    from .._core._errors import WorkerError
+    from collections.abc import Mapping
+
+    from .._core._errors import TrioPoolError, WorkerError
+    from .._core._messages import Message
     from .._process._worker import PoolWorker
+    from ._broadcasts import Broadcast, Errand
     from ._request import Request
     from ._router import Router
+
+# Of a failed broadcast's workers, this many are quoted in its one line, and of each this much.
+_QUOTED: Final = 3
+_QUOTE: Final = 200
 
 
 def pool_closed(cause: BaseException, request: Request | None = None) -> PoolClosed:
@@ -84,4 +101,99 @@ def answered_too_late(request: Request, now: float, worker: PoolWorker) -> Comma
         session_id=request.session_id,
         command=request.command,
         request_id=request.request_id,
+    )
+
+
+def refused(
+    error: Mapping[str, Any],
+    command: str,
+    worker: PoolWorker,
+    *,
+    session_id: str | None = None,
+    request_id: int | None = None,
+) -> TrioPoolError:
+    """Return the error of a worker's error reply."""
+    return reply_error(
+        error,
+        command,
+        worker_id=worker.worker_id,
+        pid=worker.pid,
+        incarnation=worker.incarnation,
+        session_id=session_id,
+        request_id=request_id,
+    )
+
+
+def not_free_in_time(errand: Errand, now: float, router: Router) -> PoolTimeout:
+    """Return the error of a broadcast for which a worker did not become free, or ready, in time.
+
+    With a key it may run there all the same, later, if another worker accepts it.
+    """
+    waited = now - errand.broadcast.called_at
+    later = errand.broadcast.key is not None
+    return PoolTimeout(
+        f"{errand.command} {'has not run yet' if later else 'did not run'}: {errand.slot.worker_id} was not free for "
+        f"{waited:.3g} s",
+        outcome=Outcome.MAYBE_EXECUTED if later else Outcome.NOT_EXECUTED,
+        waited=waited,
+        size=router.size,
+        busy=router.queue.busy,
+        queued=router.queue.waiting,
+        command=errand.command,
+        worker_id=errand.slot.worker_id,
+    )
+
+
+def not_replaced(errand: Errand) -> WorkerCrashed:
+    """Return the error of a broadcast that waited for a worker which, by policy, does not come."""
+    worker_id = errand.slot.worker_id
+    return WorkerCrashed(
+        f"{errand.command} did not run: {worker_id} has ended and, by policy, is not replaced",
+        outcome=Outcome.NOT_EXECUTED,
+        reason="ended",
+        command=errand.command,
+        worker_id=worker_id,
+    )
+
+
+def broadcast_failed(
+    broadcast: Broadcast, results: Mapping[str, Any], errors: Mapping[str, TrioPoolError]
+) -> BroadcastFailed:
+    """Return the error of a broadcast that failed in some worker."""
+    quoted = [f"{worker_id}: {str(error)[:_QUOTE]}" for worker_id, error in list(errors.items())[:_QUOTED]]
+    more = f"; and {len(errors) - _QUOTED} more" if len(errors) > _QUOTED else ""
+    failure = BroadcastFailed(
+        f"{broadcast.command} failed in {len(errors)} of {len(errors) + len(results)} workers: "
+        f"{'; '.join(quoted)}{more}",
+        results=results,
+        errors=errors,
+        key=broadcast.key,
+        command=broadcast.command,
+    )
+    failure.__cause__ = next(iter(errors.values()))
+    return failure
+
+
+def replay_failed(broadcast: Broadcast, worker: PoolWorker, message: Message | None, limit: float) -> WorkerInitFailed:
+    """Return why a worker does not get ready whose run of a kept broadcast failed; ``message`` is its reply, if any."""
+    what = f"the broadcast {broadcast.command!r} kept under key {broadcast.key!r}"
+    traceback: str | None = None
+    if message is not None:
+        error: Mapping[str, Any] = message["error"]
+        text, reason = f"failed in {what}: {text_of(error, 'type')}: {text_of(error, 'message')}", "broadcast"
+        traceback = text_of(error, "traceback")
+    elif worker.link.error is not None:
+        text, reason = f"broke the protocol in {what}: {worker.link.error}", "protocol"
+    elif worker.link.ended.is_set():
+        text, reason = f"ended in {what}", "exit"
+    else:
+        text, reason = f"took longer than {limit:g} s for {what}", "timeout"
+    return WorkerInitFailed(
+        text,
+        reason=reason,
+        remote_traceback=traceback,
+        command=broadcast.command,
+        worker_id=worker.worker_id,
+        pid=worker.pid,
+        incarnation=worker.incarnation,
     )

@@ -31,6 +31,7 @@ async def ping_idle(router: Router) -> None:
                 continue
             if worker.status in (WorkerStatus.READY, WorkerStatus.DEGRADED):
                 nursery.start_soon(_ping, router, slot, worker)
+    router.last_health_check = trio.current_time()
 
 
 async def _ping(router: Router, slot: Slot, worker: PoolWorker) -> None:

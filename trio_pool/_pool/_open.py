@@ -91,6 +91,7 @@ async def open_pool(
         ) as supervisor:
             await supervisor.start_child(ChildSpec(id=f"{name}-timer", start=router.deadlines.timer.run))
             await _start_all(supervisor, slots, config)
+            router.opened_at = trio.current_time()
             await supervisor.start_child(ChildSpec(id=f"{name}-health", start=watch_health, args=(router,)))
             try:
                 yield pool
@@ -103,6 +104,7 @@ async def open_pool(
     finally:
         router.close()
         router.fail_all()
+        router.closed_at = trio.current_time()
         observers.close()
 
 

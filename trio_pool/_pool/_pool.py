@@ -14,6 +14,7 @@ from .._core._errors import TrioPoolError, Unserializable
 from .._core._events import RequestResult
 from .._core._worker_states import WorkerStatus
 from .._process._commands import request as pack
+from ._broadcasts import Errand
 from ._health import ping_idle
 from ._session import PoolSession
 from ._status import HealthStatus, PoolHealth, PoolMetrics, PoolStatus, WorkerInfo
@@ -172,6 +173,62 @@ class SessionPool:
             raise
         return request.result()  # noqa: ASYNC910  # driving has one, and waiting has one
 
+    # Protected for the same reason.
+    @trio.lowlevel.enable_ki_protection
+    async def broadcast(
+        self, command: str, args: Mapping[str, object] | None = None, *, key: str | None = None
+    ) -> dict[str, Any]:  # whatever the command returns
+        """Run a command once in every worker and return what each returned, by worker id.
+
+        Each worker runs it in its turn: at once if it is idle, before all requests submitted later if it is busy, when
+        it is ready if it is starting. It is waited for up to the pool's ``timeout`` and then has ``timeout`` to run.
+        Broadcasts are not submissions: the metrics do not count them.
+
+        With a ``key`` it is state of the pool: the latest call under each key is kept, and every later worker runs it
+        after its start hooks and before it is ready, so that no request finds a worker without it. It is kept from the
+        moment one worker has returned from it, and not if none does. The workers run the calls under one key in the
+        order of the calls. A worker that fails in a kept broadcast as it starts, or takes longer than ``timeout``, has
+        failed to start (`WorkerInitFailed`), and the restart policy takes over.
+
+        If a worker dies while it runs the command, the command fails there (`WorkerCrashed`); with a key its
+        replacement's run counts instead, provided another worker has accepted it by then. One that had not begun it is
+        replaced without notice. A worker in which the command raised stays as it is.
+
+        Cancelling the call frees the caller at once. What was not sent is withdrawn, and a worker that runs it has
+        ``abandon_grace`` seconds to end before it is killed. With a key it is carried through instead: the workers that
+        run it may finish, and if one returns from it, all others get it too, before any request submitted later. The
+        same holds for a worker that was not free in time. One that fails then, when nobody is left to be told, is
+        replaced.
+
+        Args:
+            command: A command of the worker's application; it runs without a session.
+            args: Its arguments by name; packed once for all.
+            key: What it is kept under: a non-empty str of up to 255 bytes. There may be 100 keys.
+
+        Raises:
+            BroadcastFailed: It failed in a worker. ``results`` has what the others returned, ``errors`` what each
+                worker that failed would have raised as a request; one that was not free in time has `PoolTimeout`;
+                with a key it may then still run there.
+            InvalidArguments: There are too many keys.
+            PoolSaturated: 100 broadcasts are under way already.
+            Unserializable, FrameTooLarge: The arguments cannot be sent.
+            PoolClosed: The pool is closed or closing.
+            ValueError: ``key`` is none.
+        """
+        router = self._router
+        encoded = pack(command, args, None, self.config.max_frame)
+        try:
+            broadcast = router.broadcasts.start(command, encoded, key, self._slots)
+        except TrioPoolError:
+            await trio.lowlevel.checkpoint()  # noqa: ASYNC120  # as above
+            raise
+        try:
+            await broadcast.done.wait()
+        except BaseException:
+            router.broadcasts.leave(broadcast)
+            raise
+        return broadcast.outcome()
+
     # -- sessions ------------------------------------------------------------------------------------------------------
 
     @asynccontextmanager
@@ -269,6 +326,7 @@ class SessionPool:
             busy=router.queue.busy,
             queued=router.queue.waiting,
             sessions=len(router.sessions),
+            uptime=(trio.current_time() if router.closed_at is None else router.closed_at) - router.opened_at,
             workers=workers,
             metrics=PoolMetrics(
                 submitted=router.submitted,
@@ -282,13 +340,20 @@ class SessionPool:
                 redispatched=router.redispatched,
                 restarts=router.incarnations - len(self._slots),
                 stale_replies=router.stale_replies,
+                pool_timeouts=router.pool_timeouts,
+                worker_errors=router.worker_errors,
+                total_sessions=router.sessions.created,
+                sessions_expired=router.sessions.expired,
+                average_session_duration=router.sessions.average_lifetime,
+                last_health_check=router.last_health_check,
             ),
         )
 
     def _worker_info(self, slot: Slot) -> WorkerInfo:
         worker = slot.worker
         if worker is None:
-            status = WorkerStatus.STARTING if self._router.closed is None else WorkerStatus.DEAD
+            coming = self._router.closed is None and not slot.retired
+            status = WorkerStatus.STARTING if coming else WorkerStatus.DEAD
             return WorkerInfo(
                 worker_id=slot.worker_id, slot=slot.index, incarnation=slot.incarnation, pid=None, status=status
             )
@@ -300,7 +365,7 @@ class SessionPool:
             pid=worker.pid,
             status=worker.status,
             sessions=self._router.queue.sessions(worker.incarnation),
-            request_id=None if request is None else request.request_id,
+            request_id=None if request is None or isinstance(request, Errand) else request.request_id,
             session_id=None if request is None else request.session_id,
             begun=request is not None and request.begun(worker),
         )

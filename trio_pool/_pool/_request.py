@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from .._core._session_table import SessionRecord
     from .._process._worker import PoolWorker
     from ._router import Router
+
+# How often a request is handed to a worker before it is taken for the reason that workers die unbegun: decoding it may
+# be what kills them. Far beyond what bad luck needs, pretty arbitrary otherwise.
+MAX_DISPATCHES: Final = 10
 
 
 class Request(Ticket):

@@ -21,10 +21,11 @@ from .._core._events import RequestDispatched, RequestFinished, RequestResult, S
 from .._core._restart import is_number
 from .._core._session_table import SessionTable
 from .._core._worker_states import WorkerStatus
-from .._process._commands import reply_error
+from ..errors import PoolTimeout
+from ._broadcasts import Broadcasts, Errand
 from ._deadlines import Deadlines
 from ._deaths import settle
-from ._failures import pool_closed, session_ended, session_lost, waited_too_long
+from ._failures import pool_closed, refused, session_ended, session_lost, waited_too_long
 from ._request import Request
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Router:
         self.requests: dict[int, Request] = {}
         """The requests without an outcome, by id."""
         self.deadlines = Deadlines(self)
+        self.broadcasts = Broadcasts(self)
         self.pings: dict[int, trio.Event] = {}
         """Health checks under way, by incarnation."""
         self.closed: BaseException | None = None
@@ -66,7 +68,16 @@ class Router:
         self.draining = False
         """Closed, but what is there may still find a worker."""
         self._idle = trio.Event()
+        self.opened_at = trio.current_time()
+        """When all workers were first ready, as soon as they were."""
+        self.closed_at: float | None = None
+        """When the last worker was gone."""
         self.submitted = 0
+        self.pool_timeouts = 0
+        """Requests that no worker took in time; the other timed out ones had been sent."""
+        self.worker_errors = 0
+        """Workers that died through no wish of the pool's, or never got ready."""
+        self.last_health_check: float | None = None
         self.redispatched = 0
         self.stale_replies = 0
         self.results: dict[RequestResult, int] = dict.fromkeys(RequestResult, 0)
@@ -82,6 +93,11 @@ class Router:
         """Return the number of the next worker."""
         self.incarnations += 1
         return self.incarnations
+
+    @property
+    def redispatches(self) -> bool:
+        """Whether what a dead worker had not begun may go to another."""
+        return self.closed is None or self.draining
 
     # -- admission -----------------------------------------------------------------------------------------------------
 
@@ -132,6 +148,7 @@ class Router:
             self._count(request, RequestResult.FAILED)
             raise session_lost(request)
         if timeout <= 0:
+            self.pool_timeouts += 1
             self._count(request, RequestResult.TIMED_OUT)
             raise waited_too_long(request, now, self)
         try:
@@ -140,7 +157,7 @@ class Router:
             self._count(request, RequestResult.REJECTED)
             exc.request_id, exc.session_id, exc.command = request.request_id, session_id, command
             if session is not None and not known:
-                self.sessions.end(session.session_id)
+                self.sessions.undo(session.session_id)
             raise
         self.requests[request.request_id] = request
         self.deadlines.by(min(request.queue_deadline, request.deadline) if incarnation is None else request.due)
@@ -176,7 +193,9 @@ class Router:
         session = request.session
         request.wire_id = 0
         request.dispatches += 1
-        if self._observers.watched:
+        if isinstance(request, Errand):
+            self.broadcasts.sent(request)
+        elif self._observers.watched:
             self.emit(
                 RequestDispatched,
                 request_id=request.request_id,
@@ -205,19 +224,17 @@ class Router:
                 self.finish(request, RequestResult.OK, message["result"], None)
             else:
                 worker.stats.errors += 1
-                error = reply_error(
+                error = refused(
                     message["error"],
                     request.command,
-                    worker_id=worker.worker_id,
-                    pid=worker.pid,
-                    incarnation=worker.incarnation,
+                    worker,
                     session_id=request.session_id,
                     request_id=request.request_id,
                 )
                 self.finish(request, RequestResult.FAILED, None, error)
-        self._release(slot, worker)
+        self.release(slot, worker)
 
-    def _release(self, slot: Slot, worker: PoolWorker) -> None:
+    def release(self, slot: Slot, worker: PoolWorker) -> None:
         """Give a worker whose request has ended to the next; one that is lost is settled when it is dead."""
         slot.kill_at = math.inf
         if worker.link.ended.is_set():
@@ -242,10 +259,11 @@ class Router:
     def finish(self, request: Request, result: RequestResult, value: object, error: TrioPoolError | None) -> None:
         """Give a request its one outcome."""
         del self.requests[request.request_id]
-        if not self.requests:
-            self._idle.set()
+        self.check_idle()
         if error is not None and error.request_id is None:
             error.request_id = request.request_id
+        if isinstance(error, PoolTimeout):
+            self.pool_timeouts += 1
         request.finish(value, error)
         self._count(request, result)  # last, for it calls the hook, which may look at the counts or raise Ctrl-C
 
@@ -287,7 +305,7 @@ class Router:
                 # Ended during the lease, whose later commands may have made its state anew.
                 worker.cleanup_session(request.session.session_id)
         if worker.link.idle:
-            self._release(slot, worker)
+            self.release(slot, worker)
         else:
             self.deadlines.abandon(slot, "lease")
 
@@ -315,6 +333,7 @@ class Router:
     def worker_ready(self, slot: Slot) -> None:
         """Take a new worker into service."""
         self.slots[slot.incarnation] = slot
+        self.broadcasts.worker_ready(slot)
         self.assign_waiting(self.queue.add_worker(slot.incarnation), slot.incarnation)
 
     def worker_lost(self, worker: PoolWorker) -> None:
@@ -325,6 +344,8 @@ class Router:
         """Settle what a worker leaves behind."""
         if self.slots.pop(worker.incarnation, None) is not None:
             settle(self, worker)
+        else:
+            self.broadcasts.worker_dead(worker)  # not ready yet, it was in nobody else's book
 
     def stale_reply(self, slot: Slot, wire_id: int) -> None:
         """Count a reply nobody waits for."""
@@ -335,7 +356,7 @@ class Router:
         """Free a worker whose lease was left while replies were due, whoever waited for them."""
         worker = slot.serving
         if worker is not None and slot.kill_reason == "lease" and slot.kill_at < math.inf:
-            self._release(slot, worker)
+            self.release(slot, worker)
 
     # -- sessions ------------------------------------------------------------------------------------------------------
 
@@ -348,13 +369,19 @@ class Router:
         Raises:
             SessionNotFound: It is not tracked.
         """
-        session = self.sessions.end(session_id)
+        self._end_session(self.sessions.end(session_id, trio.current_time()))
+
+    def expire_session(self, session_id: str) -> None:
+        """Do what `end_session` does to a session whose time to live is over."""
+        self._end_session(self.sessions.expire(session_id))
+
+    def _end_session(self, session: SessionRecord) -> None:
         slot = self.slots.get(session.incarnation or 0)
         for ticket in self.queue.close_session(session):
             self.finish(ticket, RequestResult.FAILED, None, session_ended(ticket))
         worker = None if slot is None else slot.serving
         if worker is not None:
-            worker.cleanup_session(session_id)
+            worker.cleanup_session(session.session_id)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -363,26 +390,29 @@ class Router:
         if self.closed is None or (cause is not None and isinstance(self.closed, PoolClosed)):
             self.closed = cause or PoolClosed("the pool is closed")
 
+    def check_idle(self) -> None:
+        """Wake who waits for the end of all there is to do, if this is it."""
+        if not self.requests and not self.broadcasts.under_way:
+            self._idle.set()
+
     async def wait_idle(self) -> None:  # noqa: ASYNC910  # nothing to wait for, nothing to do: for open_pool alone
-        """Wait until every request has its outcome."""
-        while self.requests:
+        """Wait until every request and every broadcast has its outcome."""
+        while self.requests or self.broadcasts.under_way:
             self._idle = trio.Event()
             await self._idle.wait()
 
     def fail_waiting(self) -> None:
-        """Fail every request that no worker has."""
+        """Fail every request, and every part of a broadcast, that no worker has."""
+        cause = self.closed or PoolClosed("the pool is closed")
+        self.broadcasts.fail_waiting(cause)
         for request in list(self.requests.values()):
             if self.queue.withdraw(request):
-                self.finish(
-                    request,
-                    RequestResult.REJECTED,
-                    None,
-                    pool_closed(self.closed or PoolClosed("the pool is closed"), request),
-                )
+                self.finish(request, RequestResult.REJECTED, None, pool_closed(cause, request))
 
     def fail_all(self) -> None:
         """Fail every request that is left when no worker is left: a backstop, for none should be."""
         self.fail_waiting()
+        self.broadcasts.fail_all(self.closed or PoolClosed("the pool is closed"))
         for request in list(self.requests.values()):
             error = WorkerCrashed("the pool is gone", outcome=Outcome.MAYBE_EXECUTED, reason="shutdown")
             self.finish(request, RequestResult.FAILED, None, error)

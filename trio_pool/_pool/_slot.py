@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 import trio
 
+from .._core._errors import WorkerInitFailed
 from .._core._events import WorkerExited, WorkerReady, WorkerStarting
 from .._core._exits import Exited
 from .._core._restart import Restart
@@ -43,6 +44,8 @@ class Slot:
         self.kill_at = math.inf
         """When the worker is killed unless the request it was abandoned with has ended."""
         self.kill_reason = ""
+        self.retired = False
+        """True once it has had its last worker: by policy there is no other."""
         self._router = router
         self._setup = setup
         self._mailbox, self._inbox = trio.open_memory_channel["Request"](CAPACITY)
@@ -80,21 +83,36 @@ class Slot:
         router = self._router
         self.incarnation = router.new_incarnation()
         router.emit(WorkerStarting, **self._ident())
-        worker = await run_worker(self._setup, self.worker_id, self.incarnation, self, task_status=task_status)
+        try:
+            worker = await run_worker(self._setup, self.worker_id, self.incarnation, self, task_status=task_status)
+        except WorkerInitFailed as exc:
+            router.worker_errors += exc.reason == "spawn"  # of any other there was a process, and `dead` was told
+            raise
         if (
             router.config.restart.restart is Restart.TRANSIENT
             and worker.exit == Exited(0)
             and worker.kill_reason is None
         ):
+            self._retire()
             return
+        if router.config.restart.restart is Restart.TEMPORARY:
+            self._retire()
         error = worker.crashed(begun=None)
         if planned(worker):
             raise PlannedExit(str(error))
         raise error
 
+    def _retire(self) -> None:
+        self.retired = True
+        self._router.broadcasts.retire(self)
+
     def spawned(self, worker: PoolWorker) -> None:
         """Take note of a worker that is starting."""
         self.worker = worker
+
+    async def prepare(self, worker: PoolWorker) -> WorkerInitFailed | None:
+        """Bring a worker to the state all others are in."""
+        return await self._router.broadcasts.prepare(self, worker)
 
     def ready(self, worker: PoolWorker) -> None:
         """Give a ready worker to the router."""
@@ -109,6 +127,7 @@ class Slot:
     def dead(self, worker: PoolWorker) -> None:
         """Settle what the worker leaves behind."""
         self.kill_at = math.inf
+        self._router.worker_errors += not planned(worker)
         self._router.worker_dead(worker)
         self._router.emit(
             WorkerExited,
@@ -134,4 +153,4 @@ class Slot:
 
 def planned(worker: PoolWorker) -> bool:
     """Tell whether a worker ended by the pool's wish or its own announcement, so that nothing is charged for it."""
-    return worker.gentle or worker.kill_reason in PLANNED_KILLS
+    return worker.gentle or worker.unwanted or worker.kill_reason in PLANNED_KILLS

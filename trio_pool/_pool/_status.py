@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 class WorkerInfo:
     """One slot's worker. ``request_id`` and ``session_id`` are those of the request or lease it holds.
 
-    ``begun`` is True once it has begun that request. Between two workers a slot shows the status ``starting`` or
-    ``dead``, and no pid.
+    Both are None while it is busy with a broadcast. ``begun`` is True once it has begun what it holds. Between two
+    workers a slot shows the status ``starting``, or ``dead`` if there is no other to come, and no pid.
     """
 
     worker_id: str
@@ -38,7 +38,29 @@ class PoolMetrics:
 
     ``submitted = queued + running + ok + failed + timed_out + cancelled + rejected``.
 
-    Pings, clean-ups and dispatching a request again are not submissions; a lease is one.
+    Pings, broadcasts, clean-ups and dispatching a request again are not submissions; a lease is one.
+
+    Args:
+        submitted: Requests and leases asked for.
+        queued: Those that wait for a worker.
+        running: Those that a worker has.
+        ok: Those that ended well.
+        failed: Those whose command failed, or whose worker died.
+        timed_out: Those whose time ran out.
+        cancelled: Those whose caller left.
+        rejected: Those refused by a full queue or a closing pool.
+        redispatched: How often a request was sent to another worker, not begun when the first died.
+        restarts: Workers started beyond the first of each slot.
+        stale_replies: Replies that nobody waited for any more.
+        pool_timeouts: Those of ``timed_out`` that no worker had taken.
+        worker_errors: Workers that died through no wish of the pool's, were killed for missing pings, or never got
+            ready.
+        total_sessions: Sessions there ever were.
+        sessions_expired: Those of them that ended because their time to live was over.
+        average_session_duration: Seconds from a session's creation to its end, or for one that expired to its last use,
+            in the mean over all that have ended; None before the first.
+        last_health_check: When the pool last finished looking after its idle workers, on Trio's clock; None before the
+            first time.
     """
 
     submitted: int
@@ -52,6 +74,12 @@ class PoolMetrics:
     redispatched: int
     restarts: int
     stale_replies: int
+    pool_timeouts: int
+    worker_errors: int
+    total_sessions: int
+    sessions_expired: int
+    average_session_duration: float | None
+    last_health_check: float | None
 
     @property
     def total_operations(self) -> int:
@@ -66,9 +94,10 @@ class PoolStatus:
     Args:
         size: Workers the pool keeps.
         ready: Workers able to serve, the busy ones included.
-        busy: Workers holding a request or a lease.
+        busy: Workers holding a request, a lease or a broadcast.
         queued: Requests accepted and not yet written to a worker.
         sessions: Sessions tracked.
+        uptime: Seconds since all workers were first ready; stands still once the pool is closed.
         workers: One entry a slot.
         metrics: Counts since the pool opened.
     """
@@ -78,6 +107,7 @@ class PoolStatus:
     busy: int
     queued: int
     sessions: int
+    uptime: float
     workers: tuple[WorkerInfo, ...]
     metrics: PoolMetrics
 

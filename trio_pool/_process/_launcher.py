@@ -22,11 +22,6 @@ if TYPE_CHECKING:
     from .._core._exits import Exit
     from ._transport import Transport
 
-# Names of the environment variables that tell a worker which of its descriptors is which.
-SOCKET_VARIABLE: Final = "TRIO_POOL_FD"
-LIFELINE_VARIABLE: Final = "TRIO_POOL_LIFELINE_FD"
-PAGE_VARIABLE: Final = "TRIO_POOL_PAGE_FD"
-
 # Each of these libraries starts one thread per CPU in every process unless told otherwise: with a worker per CPU that
 # is the square of what the machine has.
 _THREAD_COUNTS: Final = (

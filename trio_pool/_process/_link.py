@@ -295,6 +295,11 @@ class Link:
             self._writers.unpark_all()
             self._on_end()
 
+    async def cancel_at_end(self, scope: trio.CancelScope) -> None:
+        """Cancel a scope when the link ends; run it as a task beside what must not outlive the link."""
+        await self.ended.wait()
+        scope.cancel()
+
     # -- before it is a link -------------------------------------------------------------------------------------------
 
     async def handshake(self) -> Message | None:

@@ -25,7 +25,8 @@ from typing import TYPE_CHECKING, Final
 import trio
 
 from .._core._exits import Exited, Lost, Signaled
-from ._launcher import LIFELINE_VARIABLE, PAGE_VARIABLE, SOCKET_VARIABLE, WorkerIdent
+from ..wire import LIFELINE_VARIABLE, PAGE_VARIABLE, SOCKET_VARIABLE
+from ._launcher import WorkerIdent
 from ._lifeline import above_stdio, arm, close_in_forked_children
 from ._output import PipeStream
 from ._transport import open_pair

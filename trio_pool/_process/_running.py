@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
     from .._core._messages import Message
     from ._launcher import Launcher
-    from ._link import Link
     from ._worker import WorkerObserver
 
 # The stop ladder: a shutdown frame, SIGTERM after this long, SIGKILL after as long again. With the second that the last
@@ -142,10 +141,15 @@ async def run_worker(
                     services.start_soon(_watch_exit, worker)
                     failure = await _greet(worker, setup)
                     if failure is None:
-                        worker.startup = trio.current_time() - began
-                        worker.advance(WorkerEvent.STARTED)
                         services.start_soon(worker.link.write)
                         services.start_soon(worker.link.pump)
+                        failure = await observer.prepare(worker)
+                    if failure is None and worker.link.ended.is_set():
+                        failure = WorkerInitFailed("ended as it got ready", reason="exit")
+                    if failure is None:
+                        # No checkpoint between `prepare` and `ready`, which rely on each other.
+                        worker.startup = trio.current_time() - began
+                        worker.advance(WorkerEvent.STARTED)
                         observer.ready(worker)
                         task_status.started(worker)
                         await worker.link.ended.wait()
@@ -155,8 +159,12 @@ async def run_worker(
                 # Shielded, for a process not reaped now never will be; bounded, for all in it is.
                 with trio.CancelScope(shield=True):
                     try:
+                        # Neither ready nor failed: cancelled before it was either.
+                        worker.unwanted = worker.status is WorkerStatus.STARTING and failure is None
                         await _finish(worker)
                     finally:
+                        # A start that failed is charged, so it was not by plan, also if the worker announced its end.
+                        worker.gentle = worker.gentle and failure is None
                         observer.dead(worker)
         background.cancel_scope.cancel()
     if failure is not None:
@@ -173,7 +181,7 @@ async def _greet(worker: PoolWorker, setup: WorkerSetup) -> WorkerInitFailed | N
     message: Message | None = None
     with trio.move_on_after(setup.config.start_timeout) as limit:
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(_cancel_at_end, link, nursery.cancel_scope)
+            nursery.start_soon(link.cancel_at_end, nursery.cancel_scope)
             nursery.start_soon(link.write)
             message = await link.handshake()
             nursery.cancel_scope.cancel()
@@ -193,19 +201,12 @@ async def _greet(worker: PoolWorker, setup: WorkerSetup) -> WorkerInitFailed | N
         return WorkerInitFailed(text, reason="application", remote_traceback=text_of(error, "traceback"))
     if message.get("type") != "ready" or message.get("protocol") != PROTOCOL or message.get("codec") != CODEC:
         return WorkerInitFailed(f"answered hello with {reprlib.repr(message):.200}", reason="protocol")
-    if link.ended.is_set():
-        return WorkerInitFailed("ended as it got ready", reason="exit")
     worker.marks_begun = message.get("begun") == "page"
     return None
 
 
 def _as_map(value: object) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
-
-
-async def _cancel_at_end(link: Link, scope: trio.CancelScope) -> None:
-    await link.ended.wait()
-    scope.cancel()
 
 
 async def _watch_exit(worker: PoolWorker) -> None:
@@ -270,6 +271,7 @@ def _with_facts(
         output_tail=tail,
         reason=failure.reason,
         remote_traceback=failure.remote_traceback,
+        command=failure.command,
         worker_id=worker_id,
         pid=pid,
         incarnation=incarnation,

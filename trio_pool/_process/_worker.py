@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._core._config import PoolConfig
+    from .._core._errors import WorkerInitFailed
     from .._core._exits import Exit
+    from .._core._messages import Encoded, Message
     from ._launcher import WorkerHandle
 
 
@@ -68,14 +70,21 @@ class WorkerStats:
 
 
 class WorkerObserver(Protocol):
-    """Who is told about a worker the moment something happens; the methods neither raise nor wait."""
+    """Who is told about a worker the moment something happens; the methods neither raise nor, but for one, wait."""
 
     def spawned(self, worker: PoolWorker) -> None:
         """The process exists; it is not ready yet."""
         ...
 
+    async def prepare(self, worker: PoolWorker) -> WorkerInitFailed | None:
+        """It answered hello: send it what it needs before it counts as ready; return why it cannot be, if it cannot.
+
+        The one method that waits, and so within a bound. Nothing comes between its return and `ready`.
+        """
+        ...
+
     def ready(self, worker: PoolWorker) -> None:
-        """It answered hello and may be sent commands."""
+        """It is ready and may be sent commands."""
         ...
 
     def lost(self, worker: PoolWorker) -> None:
@@ -100,6 +109,10 @@ class Nobody:
 
     def spawned(self, worker: PoolWorker) -> None:
         """Do nothing."""
+
+    async def prepare(self, worker: PoolWorker) -> WorkerInitFailed | None:
+        """Do nothing."""
+        return None  # noqa: ASYNC910  # nothing to wait for; `run_worker` has checkpoints
 
     def ready(self, worker: PoolWorker) -> None:
         """Do nothing."""
@@ -176,6 +189,8 @@ class PoolWorker:
         """True once it announced that it ends by plan (it was sent SIGTERM, say)."""
         self.gentle = False
         """True if it is given time to stop by itself."""
+        self.unwanted = False
+        """True if its start was cut short: it did nothing wrong."""
         self.outlived = False
         """True if it was still there when its group was killed."""
         self.marks_begun = False
@@ -333,6 +348,26 @@ class PoolWorker:
             request_id=wire_id,
         )
 
+    async def ask(self, encoded: Encoded, limit: float) -> Message | None:
+        """Send a packed request to a worker that is not ready yet; return its reply, None if it ends or is too slow.
+
+        Unlike `send_command` it does not wait for the burial of a worker that ends: its owner is who waits here.
+        """
+        call = PendingCommand()
+        call.wire_id = self.link.submit(encoded, call)
+        self.stats.requests += 1
+        try:
+            with trio.move_on_after(limit):
+                async with trio.open_nursery() as nursery:
+                    nursery.start_soon(self.link.cancel_at_end, nursery.cancel_scope)
+                    await call.done.wait()
+                    nursery.cancel_scope.cancel()
+            if not call.done.is_set():
+                self.link.drain()
+        finally:
+            self.link.forget(call.wire_id)
+        return call.message
+
     async def health_check(self, timeout: float = 2.0) -> Health:  # how long an answer may take
         """Ping the worker; an unresponsive or dead one is ``UNHEALTHY``, never an exception. Cancelling it changes
         nothing.
@@ -416,6 +451,8 @@ class PoolWorker:
             return self.kill_reason
         if self.gentle:
             return "shutdown" if self.link.reason == "stopped" else "leaving"
+        if self.unwanted:
+            return "shutdown"
         return self.link.reason if self.link.reason in ("protocol", "init") else "crash"
 
     def buried(self) -> None:

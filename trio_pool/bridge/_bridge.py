@@ -17,11 +17,23 @@ if TYPE_CHECKING:
     StartHook = TypeVar("StartHook", bound=Callable[[], object])
     EndHook = TypeVar("EndHook", bound=Callable[[Session], object])
 
+    class Worker(Protocol):
+        """What a resource may ask of the worker it is in."""
+
+        @property
+        def loader(self) -> Loader:
+            """What finds the functions that requests name; it knows the application's main module."""
+            ...
+
+        def hide(self, secret: str) -> None:
+            """Keep this text out of all error replies and of what is printed."""
+            ...
+
     class Resource(Protocol):
         """Something a bridge keeps in the worker that the commands ``cleanup`` and ``get_stats`` are about."""
 
-        def attach(self, loader: Loader) -> None:
-            """Use this worker's loader."""
+        def attach(self, worker: Worker) -> None:
+            """Learn which worker this is in."""
             ...
 
         def count(self, sessions: Iterable[Session]) -> int:
@@ -70,6 +82,12 @@ class Command:
             except Exception as exc:
                 raise TypeError(f"command {self.name!r}: {exc}") from exc
         return self._arguments
+
+
+def unfinished(function: object) -> str | None:
+    """Return what kind of function this is if calling it would run nothing yet."""
+    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    return next((kind for flag, kind in _UNFINISHED.items() if flags & flag), None)
 
 
 class Registry:
@@ -127,10 +145,9 @@ class Bridge:
         name = getattr(function, "__name__", None)
         if not callable(function) or not isinstance(name, str):
             raise TypeError(f"a command must be a function with a name, not {function!r}")
-        flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
-        for flag, kind in _UNFINISHED.items():
-            if flags & flag:
-                raise TypeError(f"command {name!r} is {kind}; a command must be a plain function")
+        kind = unfinished(function)
+        if kind is not None:
+            raise TypeError(f"command {name!r} is {kind}; a command must be a plain function")
         if name in STANDARD or name.startswith("__"):
             raise ValueError(f"every worker has a command {name!r} of its own")
         if name in self.registry.commands:

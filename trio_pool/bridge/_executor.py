@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._arguments import Arguments
     from ._bridge import Bridge
     from ._loading import Loader
+    from ._secrets import Secrets
     from ._structuring import Structurer
 
     class Word(Protocol):
@@ -54,10 +55,11 @@ class Executor:
         self.errors = 0
         self.stopping = False
         for resource in self.resources:
-            resource.attach(loader)
+            resource.attach(self)
         self._max_frame = max_frame
         self._begun = begun
         self._structurer: Structurer | None = None
+        self._secrets: Secrets | None = None
         # Every annotation is resolved here, before the worker is ready: what is wrong with one is seen at once, and
         # what the rich ones need is imported now.
         self._commands: dict[str, Arguments] = {
@@ -109,11 +111,11 @@ class Executor:
         except SystemExit:
             raise
         except Refused as exc:
-            error = refusal(exc.kind, str(exc), cause=exc.cause, **exc.data)
+            error = refusal(exc.kind, str(exc), cause=exc.cause, secrets=self._secrets, **exc.data)
         except BaseException as exc:  # noqa: ASYNC103  # see below
             # Whatever a command raises is its answer. KeyboardInterrupt is no exception: SIGINT is ignored here, so it
             # can only be the command's own. Cancelled cannot occur: nothing here runs under Trio's scheduler.
-            error = failure("remote", exc)
+            error = failure("remote", exc, secrets=self._secrets)
         else:
             fields: dict[str, object] = {"success": True, "result": result}
             if session_used:
@@ -121,11 +123,13 @@ class Executor:
             try:
                 return pieces(request_id, encode(fields, self._max_frame))
             except Unserializable as exc:
-                error = refusal("unserializable", str(exc), path=exc.path, type_name=exc.type_name)
+                error = refusal(
+                    "unserializable", str(exc), secrets=self._secrets, path=exc.path, type_name=exc.type_name
+                )
             except FrameTooLarge as exc:
                 error = refusal("frame_too_large", str(exc), size=exc.size, max_frame=exc.max_frame)
             except Exception as exc:  # MemoryError, or a subclass of dict that raises when it is read
-                error = failure("remote", exc)
+                error = failure("remote", exc, secrets=self._secrets)
         self.errors += 1
         return self._failed(request_id, error, session_used=session_used)
 
@@ -143,6 +147,15 @@ class Executor:
         if errors:
             raise errors[0]
         return True
+
+    def hide(self, secret: str) -> None:
+        """Keep this text out of all error replies and of what is printed from now on."""
+        if self._secrets is None:
+            from ._secrets import Secrets  # few workers are ever told a secret
+
+            self._secrets = Secrets()
+            self._secrets.watch_output()
+        self._secrets.add(secret)
 
     def _make_structurer(self) -> Structurer:
         if self._structurer is None:

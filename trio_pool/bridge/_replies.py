@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Final
 
+    from ._secrets import Secrets
+
 TRACEBACK_LIMIT: Final = 64 * 1024
 # Long enough for any message meant for people; a program that puts a data set into its exception gets it cut here.
 MESSAGE_LIMIT: Final = 16 * 1024
@@ -47,26 +49,33 @@ class Refused(Exception):  # it is an answer on its way out, not an error anyone
         self.data = data
 
 
-def refusal(kind: str, message: str, *, cause: BaseException | None = None, **data: object) -> dict[str, object]:
+def invalid_arguments(message: str, cause: BaseException | None = None) -> Refused:
+    """Return the refusal of a request whose arguments are wrong, for raising."""
+    return Refused("invalid_arguments", message, cause=cause)
+
+
+def refusal(
+    kind: str, message: str, *, cause: BaseException | None = None, secrets: Secrets | None = None, **data: object
+) -> dict[str, object]:
     """Return the error map of a failure that is the protocol's own, with the traceback of its cause, if it has one."""
     error: dict[str, object] = {
         "kind": kind,
         "type": f"trio_pool.errors.{_ERROR_NAMES[kind]}",
-        "message": printable(message, MESSAGE_LIMIT),
-        "traceback": "" if cause is None else printable(_traceback(cause), TRACEBACK_LIMIT),
+        "message": printable(message, MESSAGE_LIMIT, secrets),
+        "traceback": "" if cause is None else printable(_traceback(cause), TRACEBACK_LIMIT, secrets),
     }
     for name, value in data.items():
-        error[name] = printable(value, MESSAGE_LIMIT) if isinstance(value, str) else value
+        error[name] = printable(value, MESSAGE_LIMIT, secrets) if isinstance(value, str) else value
     return error
 
 
-def failure(kind: str, exc: BaseException) -> dict[str, object]:
+def failure(kind: str, exc: BaseException, *, secrets: Secrets | None = None) -> dict[str, object]:
     """Return the error map of an exception that a command or an application raised."""
     return {
         "kind": kind,
-        "type": _type_name(type(exc)),
-        "message": printable(_text(exc), MESSAGE_LIMIT),
-        "traceback": printable(_traceback(exc), TRACEBACK_LIMIT),
+        "type": printable(_type_name(type(exc)), MESSAGE_LIMIT, secrets),
+        "message": printable(_text(exc), MESSAGE_LIMIT, secrets),
+        "traceback": printable(_traceback(exc), TRACEBACK_LIMIT, secrets),
     }
 
 
@@ -75,8 +84,11 @@ def summary(exc: BaseException) -> str:
     return f"{type(exc).__name__}: {_text(exc)}"
 
 
-def printable(text: str, limit: int) -> str:
-    """Return ``text`` without lone surrogates, which msgpack and UTF-8 refuse, in at most ``limit`` bytes."""
+def printable(text: str, limit: int, secrets: Secrets | None = None) -> str:
+    """Return ``text`` without secrets, and without lone surrogates, which UTF-8 refuses, in at most ``limit`` bytes."""
+    if secrets is not None:
+        # Before anything is cut: half a secret would not be found.
+        text = secrets.cover(text)
     data = text.encode("utf-8", "backslashreplace")
     if len(data) > limit:
         # The head has where it happened, the tail what happened: keep both.
