@@ -1,4 +1,4 @@
-"""What every launcher promises. A new one joins by an entry in `LAUNCHERS`."""
+"""What every launcher promises. A new one joins by an entry in `LAUNCHERS`, and in `PROCESSES` if it runs programs."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from _workers import PATIENCE, opened, python, read_all, read_line, spec
 from chaos import ChaosLauncher
 from trio_pool._core._exits import Exited, Signaled
 from trio_pool._process._local import LocalLauncher
+from trio_pool.testing import MockPort
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +23,13 @@ if TYPE_CHECKING:
     from trio_pool._core._exits import Exit
     from trio_pool._process._launcher import Launcher, WorkerHandle
 
-LAUNCHERS: dict[str, Callable[[], Launcher]] = {"local": LocalLauncher, "chaos": ChaosLauncher}
+PROCESSES: dict[str, Callable[[], Launcher]] = {"local": LocalLauncher, "chaos": ChaosLauncher}
+# Those of the others run no programs: whatever they are told to start waits for the pool to say something.
+LAUNCHERS: dict[str, Callable[[], Launcher]] = {
+    **PROCESSES,
+    "mock": MockPort,
+    "chaos over mock": lambda: ChaosLauncher(MockPort()),
+}
 
 SLEEPER = spec("sleep", "100")
 ECHO = spec(
@@ -50,6 +57,12 @@ def launcher(request: pytest.FixtureRequest) -> Launcher:
     return LAUNCHERS[request.param]()
 
 
+@pytest.fixture(params=PROCESSES)
+def processes(request: pytest.FixtureRequest) -> Launcher:
+    """Return a launcher that runs what it is told to."""
+    return PROCESSES[request.param]()
+
+
 async def exchange(handle: WorkerHandle, data: bytes) -> bytes:
     """Send ``data`` and return as many bytes of what comes back."""
     transport = handle.transport
@@ -64,15 +77,15 @@ async def exchange(handle: WorkerHandle, data: bytes) -> bytes:
     return bytes(reply)
 
 
-async def test_bytes_reach_the_worker_and_come_back(launcher: Launcher) -> None:
+async def test_bytes_reach_the_worker_and_come_back(processes: Launcher) -> None:
     """The transport connects to the socket whose number the worker finds in its environment."""
-    async with opened(launcher, ECHO) as handle:
+    async with opened(processes, ECHO) as handle:
         assert await exchange(handle, b"there and back") == b"there and back"
 
 
-async def test_closing_the_transport_is_the_end_of_the_stream_for_the_worker(launcher: Launcher) -> None:
+async def test_closing_the_transport_is_the_end_of_the_stream_for_the_worker(processes: Launcher) -> None:
     """Nobody but the pool holds the pool's end."""
-    async with opened(launcher, ECHO) as handle:
+    async with opened(processes, ECHO) as handle:
         handle.transport.close()
         assert await read_all(handle) == "end\n"
         assert await handle.wait() == Exited(0)
@@ -94,9 +107,9 @@ async def test_the_worker_s_end_is_the_end_of_the_stream(launcher: Launcher) -> 
         pytest.param("import os, signal; os.kill(os.getpid(), signal.SIGUSR1)", Signaled(signal.SIGUSR1), id="killed"),
     ],
 )
-async def test_the_exit_is_told_truly_and_for_good(launcher: Launcher, code: str, exit: Exit) -> None:  # noqa: A002  # the noun
+async def test_the_exit_is_told_truly_and_for_good(processes: Launcher, code: str, exit: Exit) -> None:  # noqa: A002  # the noun
     """Every waiting task learns how the process ended, and so does whoever asks later, even after the reaping."""
-    async with opened(launcher, spec(*python(code))) as handle:
+    async with opened(processes, spec(*python(code))) as handle:
         told: list[Exit] = []
 
         async def ask() -> None:
@@ -129,7 +142,7 @@ async def test_a_cancelled_wait_changes_nothing(launcher: Launcher) -> None:
         assert told == [Signaled(signal.SIGKILL)]
 
 
-async def test_kill_reaches_the_whole_group(launcher: Launcher) -> None:
+async def test_kill_reaches_the_whole_group(processes: Launcher) -> None:
     """SIGKILL reaches the worker's children too; stopped ones are no exception."""
     code = (
         "import subprocess, os, signal\n"
@@ -138,7 +151,7 @@ async def test_kill_reaches_the_whole_group(launcher: Launcher) -> None:
         "print('started', flush=True)\n"
         "os.kill(os.getpid(), signal.SIGSTOP)"
     )
-    async with opened(launcher, spec(*python(code))) as handle:
+    async with opened(processes, spec(*python(code))) as handle:
         assert await read_line(handle) == "started"
         await handle.kill()
         # The end of the output: nobody who inherited it is left.
@@ -146,9 +159,18 @@ async def test_kill_reaches_the_whole_group(launcher: Launcher) -> None:
         assert await handle.wait() == Signaled(signal.SIGKILL)
 
 
-async def test_terminate_asks_the_whole_group(launcher: Launcher) -> None:
+async def test_terminate_ends_a_worker_that_does_nothing_about_it(launcher: Launcher) -> None:
+    """A worker that has not come so far as to finish anything first dies of SIGTERM; even in a cancelled scope."""
+    async with opened(launcher, SLEEPER) as handle:
+        with trio.CancelScope() as scope:
+            scope.cancel()
+            await handle.terminate()
+        assert await handle.wait() == Signaled(signal.SIGTERM)
+
+
+async def test_terminate_asks_the_whole_group(processes: Launcher) -> None:
     """SIGTERM reaches the worker's children too, even in a cancelled scope, and is nothing at all after the reaping."""
-    async with opened(launcher, spec("sh", "-c", "sleep 100 & echo started; exec sleep 100")) as handle:
+    async with opened(processes, spec("sh", "-c", "sleep 100 & echo started; exec sleep 100")) as handle:
         assert await read_line(handle) == "started"
         with trio.CancelScope() as scope:
             scope.cancel()
@@ -159,9 +181,9 @@ async def test_terminate_asks_the_whole_group(launcher: Launcher) -> None:
         await handle.terminate()
 
 
-async def test_kill_reaches_what_a_dead_worker_left_behind(launcher: Launcher) -> None:
+async def test_kill_reaches_what_a_dead_worker_left_behind(processes: Launcher) -> None:
     """Between a worker's own death and its reaping, its group can still be killed; its exit stays its own."""
-    async with opened(launcher, DESERTER) as handle:
+    async with opened(processes, DESERTER) as handle:
         assert await read_line(handle) == "left"
         assert await handle.wait() == Exited(3)
         await handle.kill()
@@ -169,13 +191,13 @@ async def test_kill_reaches_what_a_dead_worker_left_behind(launcher: Launcher) -
         assert await handle.wait() == Exited(3)
 
 
-async def test_reap_kills_what_a_dead_worker_left_behind(launcher: Launcher, tmp_path: Path) -> None:
+async def test_reap_kills_what_a_dead_worker_left_behind(processes: Launcher, tmp_path: Path) -> None:
     """No worker's group outlives its reaping, even if nobody called kill."""
     sign_of_life = tmp_path / "fifo"
     os.mkfifo(sign_of_life)
     fd = os.open(sign_of_life, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        async with opened(launcher, spec("sh", "-c", f"(echo; exec sleep 100) > {sign_of_life} &")) as handle:
+        async with opened(processes, spec("sh", "-c", f"(echo; exec sleep 100) > {sign_of_life} &")) as handle:
             await trio.lowlevel.wait_readable(fd)
             assert os.read(fd, 1) == b"\n"
             assert await handle.wait() == Exited(0)
@@ -201,7 +223,7 @@ async def test_kill_never_waits_and_may_be_repeated(launcher: Launcher) -> None:
         assert await handle.wait() == Signaled(signal.SIGKILL)
 
 
-async def test_a_signal_is_for_the_process_alone(launcher: Launcher) -> None:
+async def test_a_signal_is_for_the_process_alone(processes: Launcher) -> None:
     """Its children hear nothing of it: asked by their parent afterwards, they say so."""
     code = (
         "import os, signal\n"
@@ -216,7 +238,7 @@ async def test_a_signal_is_for_the_process_alone(launcher: Launcher) -> None:
         "    signal.sigwait({signal.SIGUSR2})\n"
         "    print('heard it' if signal.SIGUSR1 in signal.sigpending() else 'heard nothing')"
     )
-    async with opened(launcher, spec(*python(code))) as handle:
+    async with opened(processes, spec(*python(code))) as handle:
         assert await read_line(handle) == "ready"
         await handle.signal(signal.SIGUSR1)
         assert await read_line(handle) == "heard nothing"
@@ -224,12 +246,13 @@ async def test_a_signal_is_for_the_process_alone(launcher: Launcher) -> None:
 
 async def test_a_signal_to_a_worker_that_has_ended_is_no_error(launcher: Launcher) -> None:
     """Whether it is a zombie or reaped: a race with a worker's own end has no loser."""
-    async with opened(launcher, spec("true")) as handle:
+    async with opened(launcher, SLEEPER) as handle:
+        await handle.signal(signal.SIGUSR1)
         await handle.wait()
         await handle.signal(signal.SIGTERM)
         await handle.reap()
         await handle.signal(signal.SIGTERM)
-        assert await handle.wait() == Exited(0)
+        assert await handle.wait() == Signaled(signal.SIGUSR1)
 
 
 async def test_a_cancelled_signal_was_not_sent(launcher: Launcher) -> None:
@@ -239,18 +262,19 @@ async def test_a_cancelled_signal_was_not_sent(launcher: Launcher) -> None:
             scope.cancel()
             await handle.signal(signal.SIGTERM)
         assert scope.cancelled_caught
-        await handle.signal(signal.SIGINT)
-        assert await handle.wait() == Signaled(signal.SIGINT)
+        await handle.signal(signal.SIGUSR1)
+        assert await handle.wait() == Signaled(signal.SIGUSR1)
 
 
 async def test_reaping_closes_everything_and_may_be_repeated(launcher: Launcher) -> None:
-    """After it the transport and the output are closed."""
+    """A living worker is killed; after it the transport is closed, and so is the output, where there is one."""
     async with opened(launcher, SLEEPER) as handle:
-        assert handle.output is not None
         await handle.reap()
         await handle.reap()
-        with pytest.raises(trio.ClosedResourceError):
-            await handle.output.receive_some()
+        assert await handle.wait() == Signaled(signal.SIGKILL)
+        if handle.output is not None:
+            with pytest.raises(trio.ClosedResourceError):
+                await handle.output.receive_some()
         with pytest.raises(trio.ClosedResourceError):
             await handle.transport.wait_readable()
         with pytest.raises(OSError):  # noqa: PT011  # which one is the system's business
@@ -264,7 +288,7 @@ async def test_two_may_reap_at_once(launcher: Launcher) -> None:
         nursery.start_soon(handle.reap)
 
 
-async def test_the_progress_word_is_the_worker_s_and_survives_it(launcher: Launcher) -> None:
+async def test_the_progress_word_is_the_worker_s_and_survives_it(processes: Launcher) -> None:
     """What the worker stores in its page is what `begun` returns, before and after the worker's end."""
     code = (
         "import mmap, os\n"
@@ -274,7 +298,7 @@ async def test_the_progress_word_is_the_worker_s_and_survives_it(launcher: Launc
         "print('stored', flush=True)\n"
         "os.read(int(os.environ['TRIO_POOL_FD']), 1)"
     )
-    async with opened(launcher, spec(*python(code))) as handle:
+    async with opened(processes, spec(*python(code))) as handle:
         if handle.begun is None:
             return  # this launcher offers no page, and says so
         assert handle.begun() == 0
@@ -288,35 +312,35 @@ async def test_the_progress_word_is_the_worker_s_and_survives_it(launcher: Launc
         assert handle.begun() == 2**40 + 7
 
 
-async def test_a_worker_cannot_take_the_page_away(launcher: Launcher) -> None:
+async def test_a_worker_cannot_take_the_page_away(processes: Launcher) -> None:
     """Shrinking the shared file would make the application's next look at it deadly; the worker is refused."""
     code = "import os\ntry: os.ftruncate(int(os.environ['TRIO_POOL_PAGE_FD']), 0)\nexcept OSError: print('refused')"
-    async with opened(launcher, spec(*python(code))) as handle:
+    async with opened(processes, spec(*python(code))) as handle:
         if handle.begun is not None:
             assert await read_all(handle) == "refused\n"
             assert handle.begun() == 0
 
 
-async def test_the_worker_has_the_given_environment_and_directory(launcher: Launcher, tmp_path: Path) -> None:
+async def test_the_worker_has_the_given_environment_and_directory(processes: Launcher, tmp_path: Path) -> None:
     """The environment of the spec is complete: nothing of the application's is mixed in."""
     code = (
         "import os\n"
         "print(os.getcwd(), sorted(name for name in os.environ if not name.startswith('TRIO_POOL_')), os.environ['A'])"
     )
     given = spec(*python(code), env={"A": "b", "LC_CTYPE": "C.UTF-8"}, cwd=str(tmp_path))
-    async with opened(launcher, given) as handle:
+    async with opened(processes, given) as handle:
         assert await read_all(handle) == f"{tmp_path} ['A', 'LC_CTYPE'] b\n"
 
 
-async def test_a_worker_s_input_is_empty(launcher: Launcher) -> None:
+async def test_a_worker_s_input_is_empty(processes: Launcher) -> None:
     """It never reads what is typed to the application."""
-    async with opened(launcher, spec("cat")) as handle:
+    async with opened(processes, spec("cat")) as handle:
         assert await handle.wait() == Exited(0)
 
 
-async def test_both_standard_streams_are_the_output(launcher: Launcher) -> None:
+async def test_both_standard_streams_are_the_output(processes: Launcher) -> None:
     """What the worker prints and what it complains about arrive in one stream, in order."""
-    async with opened(launcher, spec("sh", "-c", "echo one; echo two >&2; echo three")) as handle:
+    async with opened(processes, spec("sh", "-c", "echo one; echo two >&2; echo three")) as handle:
         assert await read_all(handle) == "one\ntwo\nthree\n"
 
 
@@ -328,7 +352,7 @@ async def test_the_ident_tells_the_incarnation(launcher: Launcher) -> None:
 
 
 @pytest.mark.parametrize("what", ["missing program", "program not executable", "missing directory"])
-async def test_a_worker_that_cannot_start_leaves_nothing(launcher: Launcher, what: str, tmp_path: Path) -> None:
+async def test_a_worker_that_cannot_start_leaves_nothing(processes: Launcher, what: str, tmp_path: Path) -> None:
     """The failure is an `OSError` that names the culprit, and no process or descriptor remains."""
     plain = tmp_path / "plain"
     plain.write_text("")
@@ -340,7 +364,7 @@ async def test_a_worker_that_cannot_start_leaves_nothing(launcher: Launcher, wha
     before = Snapshot.take()
     async with trio.open_nursery() as nursery:
         with pytest.raises(OSError, match=r"nowhere|plain"):
-            await launcher.open(bad, nursery)
+            await processes.open(bad, nursery)
     assert leaks(before) == []
 
 
@@ -353,6 +377,8 @@ async def test_open_cancelled_at_any_step_leaves_nothing(launcher: Launcher) -> 
         while not finished:
             with trio.CancelScope() as scope:
                 async with trio.open_nursery() as nursery:
+                    if steps == 0:
+                        scope.cancel()
                     nursery.start_soon(cancel_after, steps, scope)
                     handle = await launcher.open(SLEEPER, nursery)
                     finished = not scope.cancel_called
