@@ -1,7 +1,7 @@
 """Fault injection and honest load for trio_pool: a seeded plan, real faults, a history, a verdict.
 
-``python -m chaos --help`` is the way in; `ChaosMonkey` and `ChaosLauncher` serve tests of your own. Names are
-resolved on first use, because worker processes import the demo's job from this package and must not pay for Trio.
+``python -m chaos --help`` is the way in; `ChaosMonkey`, `ChaosLauncher` and `LoadRunner` serve tests of your own. Names
+are resolved on first use, because worker processes import the demo's job from this package and must not pay for Trio.
 
 Another distribution ships a package called ``chaos`` too: do not install both in one environment.
 """
@@ -10,19 +10,31 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from ._fault import Fault as Fault
+    from ._fault import FaultMissed as FaultMissed
+    from ._fault import FaultUnavailable as FaultUnavailable
+    from ._garble import Corruption as Corruption
     from ._launcher import ChaosLauncher as ChaosLauncher
+    from ._load_config import LoadConfig as LoadConfig
+    from ._load_result import LoadError as LoadError
+    from ._load_result import LoadResult as LoadResult
+    from ._load_runner import LoadRunner as LoadRunner
     from ._monkey import ChaosMonkey as ChaosMonkey
-    from ._monkey import Fault as Fault
-    from ._monkey import FaultMissed as FaultMissed
-    from ._monkey import FaultUnavailable as FaultUnavailable
+    from ._plan import FaultKind as FaultKind
 else:
     # Behind `else`, so that type checkers see only the imports above and reject a misspelt name.
     _HOMES = {
         "ChaosLauncher": "._launcher",
         "ChaosMonkey": "._monkey",
-        "Fault": "._monkey",
-        "FaultMissed": "._monkey",
-        "FaultUnavailable": "._monkey",
+        "Corruption": "._garble",
+        "Fault": "._fault",
+        "FaultKind": "._plan",
+        "FaultMissed": "._fault",
+        "FaultUnavailable": "._fault",
+        "LoadConfig": "._load_config",
+        "LoadError": "._load_result",
+        "LoadResult": "._load_result",
+        "LoadRunner": "._load_runner",
     }
     __all__ = sorted(_HOMES)
 

@@ -1,5 +1,7 @@
 """Two ratios that travel between machines: a small request to a bare socket's, a worker's start to an interpreter's.
 
+What the testing strategy wants measured without a yardstick is in `chaos._benchmarks`; `bench` carries out both.
+
 Absolute times differ between machines and hours, so each candidate is measured in turn with its yardstick in one
 process: rounds of echoes over a bare Trio ``SocketStream`` to a child process, then through a pool of one worker; a
 bare ``python -c pass``, then a worker until it is ready. Every round gives one ratio of medians; the one shown is
@@ -9,6 +11,7 @@ their median.
 from __future__ import annotations
 
 import gc
+import json
 import socket
 import sys
 import time
@@ -20,12 +23,16 @@ import attrs
 import trio
 
 from trio_pool import open_pool, open_worker
+from trio_pool.testing import percentile
 
-from ._stats import percentile, summarize
+from ._about import environment
+from ._benchmarks import BENCHMARKS, benchmark_lines, run_benchmarks, show_time
+from ._stats import summarize
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator
 
+    from ._benchmarks import Benchmarked
     from ._stats import Summary
 
     # Does a thing once and returns how many seconds the part that counts took.
@@ -55,40 +62,78 @@ class Comparison:
     ratio: float
 
 
-async def bench(seconds: float) -> list[Comparison]:
-    """Measure both ratios within about so many seconds."""
+COMPARISONS = ("echo", "start")
+"""The names of the two comparisons."""
+
+NAMES = (*COMPARISONS, *BENCHMARKS)
+"""The names of all that can be measured."""
+
+
+@attrs.frozen(kw_only=True)
+class Bench:
+    """All that was measured."""
+
+    comparisons: tuple[Comparison, ...]
+    benchmarks: tuple[Benchmarked, ...]
+
+    def to_json(self) -> str:
+        """Return the results, and where they were measured, as JSON; times are in seconds."""
+        return json.dumps({"environment": dict(environment()), **attrs.asdict(self)}, indent=1) + "\n"
+
+
+async def bench(seconds: float, iterations: int, names: Collection[str] = NAMES) -> Bench:
+    """Measure.
+
+    Args:
+        seconds: About how long the comparisons may take, all together.
+        iterations: How often each operation of the other benchmarks is carried out.
+        names: What to measure, of `NAMES`.
+    """
+    share = seconds / max(1, sum(name in names for name in COMPARISONS))
+    comparisons: list[Comparison] = []
     # Collections would hit whoever happens to be measured; both sides allocate little.
     gc.collect()
     gc.disable()
     try:
-        async with _bare_echo() as bare, open_pool(size=1) as pool:
-            arguments = {"value": _PAYLOAD.decode()}
-
-            async def pooled() -> float:
-                begin = time.perf_counter()
-                await pool.execute_anonymous("echo", arguments)
-                return time.perf_counter() - begin
-
-            names = ("bare Trio SocketStream echo, 64 B", "pool echo, 64 B")
-            echo = await _compare(*names, bare, pooled, ECHOES, seconds / 2)
-        start = await _compare("python -c pass", "worker ready", _interpreter, _worker, 1, seconds / 2)
+        if "echo" in names:
+            comparisons.append(await _compare_echo(share))
+        if "start" in names:
+            comparisons.append(await _compare("python -c pass", "worker ready", _interpreter, _worker, 1, share))
     finally:
         gc.enable()
-    return [echo, start]
+    return Bench(comparisons=tuple(comparisons), benchmarks=tuple(await run_benchmarks(names, iterations)))
 
 
-def bench_lines(comparisons: list[Comparison]) -> Iterator[str]:
-    """Yield the results as a table and the two ratios."""
-    width = max(len(name) for c in comparisons for name in (c.yardstick, c.candidate))
-    yield f"{'':<{width}}{'min':>12}{'median':>12}{'p95':>12}{'p99':>12}{'n':>9}"
-    for c in comparisons:
-        for name, times in ((c.yardstick, c.yardstick_times), (c.candidate, c.candidate_times)):
-            if times is None:
-                continue
-            cells = "".join(f"{_time(value):>12}" for value in (times.minimum, times.p50, times.p95, times.p99))
-            yield f"{name:<{width}}{cells}{times.count:>9}"
-    for c in comparisons:
-        yield f"ratio {c.ratio:.2f}   {c.candidate} : {c.yardstick} (median of {c.rounds} rounds, target below 3)"
+def bench_lines(results: Bench) -> Iterator[str]:
+    """Yield the results as tables, and the ratios."""
+    comparisons = results.comparisons
+    if comparisons:
+        width = max(len(name) for c in comparisons for name in (c.yardstick, c.candidate))
+        yield f"{'':<{width}}{'min':>12}{'median':>12}{'p95':>12}{'p99':>12}{'n':>9}"
+        for c in comparisons:
+            for name, times in ((c.yardstick, c.yardstick_times), (c.candidate, c.candidate_times)):
+                if times is None:
+                    continue
+                cells = "".join(f"{show_time(value):>12}" for value in (times.minimum, times.p50, times.p95, times.p99))
+                yield f"{name:<{width}}{cells}{times.count:>9}"
+        for c in comparisons:
+            yield f"ratio {c.ratio:.2f}   {c.candidate} : {c.yardstick} (median of {c.rounds} rounds, target below 3)"
+        if results.benchmarks:
+            yield ""
+    yield from benchmark_lines(results.benchmarks)
+
+
+async def _compare_echo(seconds: float) -> Comparison:
+    async with _bare_echo() as bare, open_pool(size=1) as pool:
+        arguments = {"value": _PAYLOAD.decode()}
+
+        async def pooled() -> float:
+            begin = time.perf_counter()
+            await pool.execute_anonymous("echo", arguments)
+            return time.perf_counter() - begin
+
+        names = ("bare Trio SocketStream echo, 64 B", "pool echo, 64 B")
+        return await _compare(*names, bare, pooled, ECHOES, seconds)
 
 
 async def _compare(
@@ -158,7 +203,3 @@ async def _worker() -> float:
     begin = time.perf_counter()
     async with open_worker("trio_pool.bridge:builtin"):
         return time.perf_counter() - begin
-
-
-def _time(seconds: float) -> str:
-    return f"{seconds * 1e6:.1f} us" if seconds < 1e-3 else f"{seconds * 1e3:.2f} ms"

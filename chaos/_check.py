@@ -9,17 +9,18 @@ contract allows to happen to a request depends on that alone: a session that was
 
 from __future__ import annotations
 
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import attrs
 
-from ._incidents import Incident, find_incidents
+from ._findings import Breach, Ending, Findings, Verdict, Violation
+from ._incidents import find_incidents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from ._history import Record
+    from ._incidents import Incident
 
 OUTCOMES = frozenset({"ok", "fail", "info", "raised"})
 
@@ -35,79 +36,17 @@ MIN_KILLS = 3
 MIN_UNTOUCHED = 0.5
 """The share of sessions that must never have been faulted: the promise is as much about them as about the others."""
 
-_WITNESSES = 8
-
-
-class Verdict(StrEnum):
-    """What a run says."""
-
-    PASS = "pass"  # noqa: S105  # a verdict, no password
-    FAIL = "fail"
-    UNKNOWN = "unknown"
-
-
-class Breach(StrEnum):
-    """A guarantee that was broken."""
-
-    LOST = "lost"
-    """A request without an outcome, or with one the contract does not allow."""
-    DOUBLED = "doubled"
-    """A request with two outcomes, or executed twice."""
-    CROSSED = "crossed"
-    """A reply that belongs to another request."""
-    WRONG = "wrong"
-    """A reply whose counts are not those made before the clock started, or that nobody computed."""
-    TOUCHED = "touched"
-    """A session that was never faulted and still had a request fail."""
-    DISHONEST = "dishonest"
-    """A request that failed as never executed, and was executed."""
-    UNRECOVERED = "unrecovered"
-    """A worker was lost and the pool never came back to full strength."""
-    GAVE_UP = "gave up"
-    """The pool gave up, or something that is no error of its contract came out of it."""
-    LEFTOVER = "leftover"
-    """A worker process outlived the pool."""
-
 
 @attrs.frozen(kw_only=True)
-class Violation:
-    """One broken guarantee, in a sentence, with the ``seq`` of the records that show it."""
+class _End:
+    """How the run ended, and since which record its end, not the pool, may be to blame for a missing outcome."""
 
-    breach: Breach
-    text: str
-    seqs: tuple[int, ...] = ()
-
-
-@attrs.frozen(kw_only=True)
-class Findings:
-    """Everything the checks found out."""
-
-    verdict: Verdict
-    interrupted: bool
-    violations: tuple[Violation, ...]
-    reasons: tuple[str, ...]
-    """Why the verdict is unknown, or would be had nothing been broken."""
-    sent: int
-    ok: int
-    cut_off: int
-    """Requests the interruption cancelled; the errors name none of them."""
-    errors: Mapping[str, int]
-    dropped: int
-    sessions: int
-    faulted_sessions: int
-    untouched_sent: int
-    untouched_ok: int
-    untouched_cut_off: int
-    redispatched: int
-    stale: int
-    incidents: tuple[Incident, ...]
-    latencies: tuple[float, ...]
-    services: tuple[float, ...]
-    lags: tuple[float, ...]
-
-    def count(self, breach: Breach) -> int:
-        """Return how often a guarantee was broken."""
-        return sum(1 for violation in self.violations if violation.breach is breach)
+    ending: Ending
+    reason: str | None = None
+    interrupted: int | None = None
+    """The record of the interruption."""
+    open_requests: bool = False
+    """Whether requests may have been under way at the last record."""
 
 
 @attrs.define
@@ -120,12 +59,16 @@ class _Request:
     seq: int
     outcomes: list[Record] = attrs.field(factory=list["Record"])
 
-    def cut_off(self, interrupted: int | None) -> bool:
-        """Whether the interruption, the record of that number, is what it ended with."""
-        if interrupted is None or not self.outcomes:
-            return False
+    def cut_off(self, end: _End) -> bool:
+        """Whether the end of the run is what it ended with."""
+        if not self.outcomes:
+            return end.open_requests
         outcome = self.outcomes[0]
-        return outcome.get("error") in INTERRUPTED_ERRORS and outcome["seq"] > interrupted
+        return (
+            end.interrupted is not None
+            and outcome.get("error") in INTERRUPTED_ERRORS
+            and outcome["seq"] > end.interrupted
+        )
 
 
 def check(records: Sequence[Record], executions: Mapping[str, int], *, workers: int) -> Findings:
@@ -138,14 +81,14 @@ def check(records: Sequence[Record], executions: Mapping[str, int], *, workers: 
     """
     violations: list[Violation] = []
     requests = _collect(records, violations)
-    interruptions = (entry["seq"] for entry in records if entry["src"] == "run" and entry["type"] == "interrupted")
-    interrupted = next(interruptions, None)
+    end = _find_end(records)
     incidents = find_incidents(records, workers=workers)
     faulted = {session for incident in incidents for session in incident.sessions}
     for request in requests.values():
-        violations += _judge(request, executions, faulted=request.session in faulted, interrupted=interrupted)
+        violations += _judge(request, executions, faulted=request.session in faulted, end=end)
     for incident in incidents:
-        if incident.costs_worker and incident.to_capacity is None and interrupted is None:
+        unrecovered = incident.costs_worker and incident.to_capacity is None
+        if unrecovered and end.interrupted is None and not end.open_requests:
             fault = f"{incident.name} ({incident.kind} of {incident.worker_id})"
             text = f"after {fault} the pool never had {workers} workers again"
             violations.append(Violation(breach=Breach.UNRECOVERED, text=text, seqs=(incident.seq,)))
@@ -153,29 +96,23 @@ def check(records: Sequence[Record], executions: Mapping[str, int], *, workers: 
 
     sessions = {request.session for request in requests.values()}
     untouched = [request for request in requests.values() if request.session not in faulted]
-    finished = [request for request in requests.values() if request.outcomes]
-    cut_off = [request for request in finished if request.cut_off(interrupted)]
-    succeeded = [request for request in finished if request.outcomes[0]["type"] == "ok"]
-    errors: dict[str, int] = {}
-    for request in finished:
-        if request.outcomes[0]["type"] != "ok" and not request.cut_off(interrupted):
-            name = str(request.outcomes[0]["error"])
-            errors[name] = errors.get(name, 0) + 1
+    cut_off = [request for request in requests.values() if request.cut_off(end)]
+    succeeded = [request for request in requests.values() if request.outcomes and request.outcomes[0]["type"] == "ok"]
     dropped = sum(1 for entry in records if entry["src"] == "client" and entry["type"] == "drop")
     reasons = _vacuous(incidents, sessions=len(sessions), faulted=len(sessions & faulted), dropped=dropped)
     if not requests:
         reasons.insert(0, "no request was sent")
-    if interrupted is not None:
-        reasons.insert(0, "the run was interrupted")
+    if end.reason is not None:
+        reasons.insert(0, end.reason)
     return Findings(
         verdict=Verdict.FAIL if violations else Verdict.UNKNOWN if reasons else Verdict.PASS,
-        interrupted=interrupted is not None,
+        ending=end.ending,
         violations=tuple(violations),
         reasons=tuple(reasons),
         sent=len(requests),
         ok=len(succeeded),
         cut_off=len(cut_off),
-        errors=dict(sorted(errors.items())),
+        errors=_errors(requests.values(), end),
         dropped=dropped,
         sessions=len(sessions),
         faulted_sessions=len(sessions & faulted),
@@ -191,16 +128,35 @@ def check(records: Sequence[Record], executions: Mapping[str, int], *, workers: 
     )
 
 
-def witnesses(violations: Iterable[Violation]) -> list[Violation]:
-    """Return at most eight violations, the first of every kind among them."""
-    first: dict[Breach, Violation] = {}
-    rest: list[Violation] = []
-    for violation in violations:
-        if violation.breach in first:
-            rest.append(violation)
-        else:
-            first[violation.breach] = violation
-    return [*first.values(), *rest][:_WITNESSES]
+def _find_end(records: Sequence[Record]) -> _End:
+    marks: dict[str, Record] = {}
+    for entry in records:
+        if entry["src"] == "run":
+            marks.setdefault(entry["type"], entry)
+    if "not_started" in marks:
+        error = marks["not_started"]["error"]
+        return _End(ending=Ending.NOT_STARTED, reason=f"the pool did not start, so nothing was tested: {error}")
+    interrupted = marks["interrupted"]["seq"] if "interrupted" in marks else None
+    if "end" not in marks:
+        # Between the load's end and the run's, every request has its outcome, but nobody looked for processes left.
+        return _End(
+            ending=Ending.CUT_SHORT,
+            reason="the history stops before the run's end: the harness was killed, or could write no more",
+            interrupted=interrupted,
+            open_requests="load_ended" not in marks,
+        )
+    if interrupted is not None:
+        return _End(ending=Ending.INTERRUPTED, reason="the run was interrupted", interrupted=interrupted)
+    return _End(ending=Ending.COMPLETE)
+
+
+def _errors(requests: Iterable[_Request], end: _End) -> dict[str, int]:
+    errors: dict[str, int] = {}
+    for request in requests:
+        if request.outcomes and request.outcomes[0]["type"] != "ok" and not request.cut_off(end):
+            name = str(request.outcomes[0]["error"])
+            errors[name] = errors.get(name, 0) + 1
+    return dict(sorted(errors.items()))
 
 
 def _collect(records: Sequence[Record], violations: list[Violation]) -> dict[int, _Request]:
@@ -230,9 +186,7 @@ def _collect(records: Sequence[Record], violations: list[Violation]) -> dict[int
     return requests
 
 
-def _judge(
-    request: _Request, executions: Mapping[str, int], *, faulted: bool, interrupted: int | None
-) -> Iterable[Violation]:
+def _judge(request: _Request, executions: Mapping[str, int], *, faulted: bool, end: _End) -> Iterable[Violation]:
     name = f"request {request.nonce} of {request.session}"
     seqs = (request.seq, *(outcome["seq"] for outcome in request.outcomes))
     executed = executions.get(request.nonce, 0)
@@ -243,7 +197,8 @@ def _judge(
     if executed > 1:
         yield breach(Breach.DOUBLED, f"was executed {executed} times")
     if not request.outcomes:
-        yield breach(Breach.LOST, "never got an outcome")
+        if not request.cut_off(end):
+            yield breach(Breach.LOST, "never got an outcome")
         return
     if len(request.outcomes) > 1:
         yield breach(Breach.DOUBLED, f"got {len(request.outcomes)} outcomes")
@@ -259,7 +214,7 @@ def _judge(
     error = outcome["error"]
     if outcome["type"] == "fail" and executed:
         yield breach(Breach.DISHONEST, f"failed with {error} as never executed, and was executed")
-    if request.cut_off(interrupted):
+    if request.cut_off(end):
         return
     if error not in FAULTED_ERRORS:
         message = outcome.get("message", "")

@@ -18,29 +18,23 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from ._commands import report_on, run_in
+from ._exits import EXIT_BUG, EXIT_CANNOT_WRITE, EXIT_PASS, EXIT_SIGNAL, EXIT_USAGE
 from ._first_light import SCENARIOS, SHORTEST
-from ._output import CannotWrite, Console, silence
+from ._output import CannotWrite, Console, write_text
 from ._plan import make_plan
-from ._stdlib_job import make_catalogue
+from ._program import command_line, complain, program
+from ._signals import Terminations
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
-    from typing import TextIO
 
     from _typeshed import SupportsWrite
 
     from ._plan import Plan
-    from ._run import Finished
-    from ._stdlib_job import Catalogue
 
-EXIT_PASS = 0
-EXIT_FAIL = 1
-EXIT_UNKNOWN = 2
-EXIT_NOT_STARTED = 4
-EXIT_USAGE = 64
-EXIT_BUG = 70
-EXIT_CANNOT_WRITE = 74  # EX_IOERR of sysexits.h, as the two above are EX_USAGE and EX_SOFTWARE
-EXIT_SIGNAL = 128  # plus the signal's number, as shells report it: 130 for Ctrl-C
+# Those of `_bench.NAMES`, which cannot be imported before the usage is known to be right: it needs Trio and the pool.
+_BENCHMARKS = ("echo", "start", "single_session", "concurrent_sessions", "session_creation")
 
 _MAX_SEED = 2**63 - 1  # whatever reads results.json can hold it, and the line of a plan stays short
 
@@ -51,11 +45,14 @@ exit codes:
   2    unknown: nothing was broken, but the run did not test enough to pass
   4    the pool did not start, so nothing was tested
   64   wrong usage
+  66   report: the directory holds no run that can be read
   70   a bug in the harness itself
   74   output, the history or the results could not be written; faults healed, pool closed, nothing judged
   130  interrupted (143 by SIGTERM); faults healed, pool closed, what there was is checked and reported
 
-A reader that leaves, as head does, silences the output and changes nothing else.
+On a terminal of at least 60 x 16 a run is shown as it happens (needs rich: pip install trio_pool[chaos]); anywhere else
+it prints a line a second. NO_COLOR, TERM=dumb and CI are honoured. A reader that leaves, as head does, silences the
+output and changes nothing else.
 
 in the files and lines of a run:
   "request 12" is request 12 of plan.json and "id" in history.jsonl. "pool request 29" is "request_id" there and
@@ -65,6 +62,7 @@ in the files and lines of a run:
 examples:
   python -m chaos run first-light
   python -m chaos run first-light --seed 7 --out run-7
+  python -m chaos report run-7
   python -m chaos plan first-light --seed 7
   python -m chaos bench
 """
@@ -96,20 +94,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
     except CannotWrite as exc:
-        _complain(str(exc))
+        complain(str(exc))
         return EXIT_CANNOT_WRITE
     except KeyboardInterrupt:
-        _complain("interrupted before the clock started: nothing was tested, nothing is left running")
+        complain("interrupted")
         return EXIT_SIGNAL + signal.SIGINT
     except Exception:  # the last line of defence: the code says whose fault it was
         traceback.print_exc()
-        _complain("this is a bug in the harness, not a finding about the pool")
+        complain("this is a bug in the harness, not a finding about the pool")
         return EXIT_BUG
 
 
 def _parser() -> _Parser:
     parser = _Parser(
-        prog=_program(),
+        prog=program(),
         description="Test a trio_pool under faults: a seeded plan, real processes, honest load, a verdict.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -129,11 +127,25 @@ def _parser() -> _Parser:
         "--out",
         type=_out,
         metavar="DIR",
-        help="where results.json, history.jsonl, plan.json, executions.log and pool.log go; must be new or empty"
-        " (default: chaos-runs/SCENARIO/TIME-SEED)",
+        help="where report.html, junit.xml, results.json, history.jsonl, plan.json, executions.log and pool.log go;"
+        " must be new or empty (default: chaos-runs/SCENARIO/TIME-SEED)",
     )
-    run.add_argument("--plain", action="store_true", help="no colour, whatever the terminal can do")
+    run.add_argument("--no-live", action="store_true", help="print lines also where the run could be shown live")
+    run.add_argument("--plain", action="store_true", help="lines and no colour, whatever the terminal can do")
     run.set_defaults(command=_run)
+
+    report = commands.add_parser(
+        "report",
+        help="judge a finished run again and make its reports anew",
+        description="Judge a run again from plan.json, history.jsonl and executions.log in its directory, as far as\n"
+        "they go: a run that was interrupted or killed has them too. Writes report.html, junit.xml and results.json\n"
+        "there anew and prints the report. The exit code is that of the verdict.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    report.add_argument("directory", type=_out, metavar="DIR", help="the directory of a run")
+    report.add_argument("--plain", action="store_true", help="no colour, whatever the terminal can do")
+    report.set_defaults(command=_report)
 
     plan = commands.add_parser(
         "plan",
@@ -145,13 +157,30 @@ def _parser() -> _Parser:
 
     bench = commands.add_parser(
         "bench",
-        help="measure a small request and a worker's start against bare yardsticks",
-        description="Measure, in turns in one process, an echo through the pool against a bare Trio socket echo, and"
-        " a worker's start against a bare interpreter's. Only the ratios travel between machines.",
+        help="measure sessions, a small request and a worker's start",
+        description="Measure, in turns in one process, an echo through the pool against a bare Trio socket echo"
+        " (echo), and a worker's start against a bare interpreter's (start): only these ratios travel between machines."
+        " Then what the testing strategy names: a ping in one session (single_session), pings in ten sessions at once"
+        " (concurrent_sessions), a ping in a new session and the end of it (session_creation).",
     )
     bench.add_argument(
-        "--seconds", type=_seconds(1.0), default=10.0, metavar="S", help="about how long to measure (default: 10)"
+        "--only", choices=_BENCHMARKS, action="append", metavar="NAME", help="one of: %(choices)s; may be repeated"
     )
+    bench.add_argument(
+        "--seconds",
+        type=_seconds(1.0),
+        default=10.0,
+        metavar="S",
+        help="about how long echo and start take together (default: 10)",
+    )
+    bench.add_argument(
+        "--iterations",
+        type=_iterations,
+        default=1000,
+        metavar="N",
+        help="how often each of the others is measured (default: 1000)",
+    )
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write the results, in seconds, to this file as well")
     bench.set_defaults(command=_bench)
 
     listing = commands.add_parser("list", help="list the scenarios", description="List the scenarios, one a line.")
@@ -187,72 +216,20 @@ class _Version(argparse.Action):
 
 def _run(arguments: argparse.Namespace) -> int:
     plan = _planned(arguments)
-    with _directory(arguments.out, plan) as out:
-        return _run_in(out, plan, arguments)
+    with Terminations() as terminations, _directory(arguments.out, plan) as out:
+        try:
+            live = not (arguments.plain or arguments.no_live)
+            return run_in(out, plan, replay=_replay(arguments, plan), live=live, plain=arguments.plain)
+        except KeyboardInterrupt:
+            if (out / "history.jsonl").exists():
+                complain(f"interrupted while reporting; what there is of the run is in {out}")
+            else:
+                complain("interrupted before the clock started: nothing was tested, nothing is left running")
+            return EXIT_SIGNAL + (signal.SIGTERM if terminations.arrived else signal.SIGINT)
 
 
-def _run_in(out: Path, plan: Plan, arguments: argparse.Namespace) -> int:
-    console = Console(plain=arguments.plain)
-    replay = _replay(arguments, plan)
-    console.say(f"scenario   {plan.scenario}, seed {plan.seed}, plan {plan.sha256}")
-    console.say(
-        f"plan       {len(plan.requests)} requests in {plan.sessions} sessions of {plan.users} users"
-        f" over {plan.duration:g} s, on {plan.workers} workers"
-    )
-    for fault in plan.faults:
-        console.say(f"           {fault.name}  {fault.kind:<8} due at {fault.at:6.2f} s")
-    catalogue = _counted(console)
-    finished = _carried_out(plan, catalogue, out, console)
-    if finished is None:
-        return EXIT_NOT_STARTED
-
-    from ._report import report_lines, write_results
-
-    findings = finished.findings
-    try:
-        write_results(out / "results.json", findings, plan, replay=replay)
-    finally:
-        # Also when they could not be written: the report may be all that is left of a run.
-        console.say()
-        verdict = console.verdict(findings.verdict)
-        for line in report_lines(findings, plan, catalogue, verdict=verdict, out=out, replay=replay):
-            console.say(line)
-    if finished.signal is not None:
-        return EXIT_SIGNAL + finished.signal
-    return {"pass": EXIT_PASS, "fail": EXIT_FAIL, "unknown": EXIT_UNKNOWN}[findings.verdict]
-
-
-def _counted(console: Console) -> Catalogue:
-    """Count the library, with a line now and then: it takes several seconds."""
-    begin = told = time.monotonic()
-
-    def progress(files: int) -> None:
-        nonlocal told
-        if time.monotonic() - told >= 1.0:
-            told = time.monotonic()
-            console.say(f"set-up     counted {files} files")
-
-    console.say("set-up     counting the standard library here, to compare every reply with")
-    catalogue = make_catalogue(progress=progress)
-    took = time.monotonic() - begin
-    console.say(
-        f"set-up     {catalogue.files} files in {len(catalogue.packages)} packages counted in {took:.1f} s;"
-        " the clock starts now"
-    )
-    return catalogue
-
-
-def _carried_out(plan: Plan, catalogue: Catalogue, out: Path, console: Console) -> Finished | None:
-    # Trio and the pool are imported here: `plan`, `list` and wrong usage answer at once without them.
-    import trio
-
-    from ._run import PoolDidNotStart, run
-
-    try:
-        return trio.run(run, plan, catalogue, out, console.say)
-    except PoolDidNotStart as exc:
-        _complain(f"the pool did not start, so nothing was tested: {exc}")
-        return None
+def _report(arguments: argparse.Namespace) -> int:
+    return report_on(arguments.directory, plain=arguments.plain)
 
 
 def _plan(arguments: argparse.Namespace) -> int:
@@ -266,13 +243,18 @@ def _bench(arguments: argparse.Namespace) -> int:
     from ._bench import bench, bench_lines
 
     console = Console(plain=True)
-    console.say(f"measuring for about {arguments.seconds:g} s, yardstick and candidate in turns")
-    if sys.dont_write_bytecode:
+    names = arguments.only or _BENCHMARKS
+    if "echo" in names or "start" in names:
+        console.say(f"measuring for about {arguments.seconds:g} s, yardstick and candidate in turns")
+    if "start" in names and sys.dont_write_bytecode:
         console.say(
             "note: this interpreter writes no bytecode, so unless it is there already, each worker compiles anew"
         )
-    for line in bench_lines(trio.run(bench, arguments.seconds)):
+    results = trio.run(bench, arguments.seconds, arguments.iterations, names)
+    for line in bench_lines(results):
         console.say(line)
+    if arguments.json is not None:
+        write_text(arguments.json, results.to_json())
     return EXIT_PASS
 
 
@@ -292,7 +274,7 @@ def _planned(arguments: argparse.Namespace) -> Plan:
 
 
 def _replay(arguments: argparse.Namespace, plan: Plan) -> str:
-    command = [*_command(), "run", plan.scenario, "--seed", str(plan.seed)]
+    command = [*command_line(), "run", plan.scenario, "--seed", str(plan.seed)]
     if arguments.seconds is not None:
         # All digits: a shorter form would be another number, and another number another plan.
         command += ["--seconds", repr(arguments.seconds)]
@@ -339,6 +321,13 @@ def _seed(text: str) -> int:
     return int(digits)
 
 
+def _iterations(text: str) -> int:
+    # Nobody waits for more than a billion, and Python refuses to convert thousands of digits.
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and int(text)):
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 on, below a billion, not {text!r:.80}")
+    return int(text)
+
+
 def _seconds(least: float) -> Callable[[str], float]:
     def seconds(text: str) -> float:
         try:
@@ -352,29 +341,6 @@ def _seconds(least: float) -> Callable[[str], float]:
     return seconds
 
 
-def _command() -> list[str]:
-    """Return how this program was called."""
-    if Path(sys.argv[0]).name == "__main__.py":
-        return [sys.executable, "-m", __package__ or "chaos"]
-    return [sys.argv[0]]
-
-
-def _program() -> str:
-    command = _command()
-    return Path(command[0]).name if len(command) == 1 else f"python -m {command[2]}"
-
-
 def _refuse(message: str) -> NoReturn:
-    _complain(message)
+    complain(message)
     raise SystemExit(EXIT_USAGE)
-
-
-def _complain(message: str) -> None:
-    # None if the process was started with its standard error closed, whatever the type says.
-    stream: TextIO | None = sys.stderr
-    if stream is not None:
-        try:
-            stream.write(f"{_program()}: {message}\n")
-            stream.flush()
-        except OSError:
-            silence(stream)  # there is nobody left to tell; the exit code says it

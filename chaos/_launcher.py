@@ -1,4 +1,4 @@
-"""A launcher for experiments: wraps any other and keeps hold of the workers it starts, by incarnation.
+"""A launcher for experiments: wraps any other and keeps hold of the workers it starts.
 
 Through it the monkey reaches a worker's process and link without looking behind the pool's public face. While nobody
 injects anything it is transparent.
@@ -12,6 +12,7 @@ import attrs
 
 from trio_pool import LocalLauncher
 
+from ._garble import GarbledTransport
 from ._latency import DelayedTransport
 
 if TYPE_CHECKING:
@@ -19,20 +20,29 @@ if TYPE_CHECKING:
 
     import trio
 
-    from trio_pool import Exit, Launcher, Transport, WorkerHandle, WorkerIdent, WorkerSpec
+    from trio_pool import Exit, Launcher, Transport, WorkerHandle, WorkerIdent, WorkerInfo, WorkerSpec
+
+
+REAL_LAYERS = frozenset(("system", "stress", "production"))
+"""What a launcher serves that does not say otherwise."""
 
 
 class ChaosHandle:
-    """A worker's handle with a link that can be delayed; everything else is the wrapped handle's."""
+    """A worker's handle with a link that can be delayed and garbled; everything else is the wrapped handle's."""
 
-    def __init__(self, inner: WorkerHandle, nursery: trio.Nursery, forget: Callable[[ChaosHandle], None]) -> None:
+    def __init__(
+        self, inner: WorkerHandle, worker_id: str, nursery: trio.Nursery, forget: Callable[[ChaosHandle], None]
+    ) -> None:
+        self.worker_id = worker_id
         self._inner = inner
         self._forget = forget
-        self.link = DelayedTransport(inner.transport, nursery)
+        # Nearest to the worker: what it says wrongly is delayed as what it says rightly.
+        self.speech = GarbledTransport(inner.transport)
+        self.link = DelayedTransport(self.speech, nursery)
 
     @property
     def transport(self) -> Transport:
-        """The link, delayed or not."""
+        """The link, delayed and garbled or not."""
         return self.link
 
     @property
@@ -75,9 +85,9 @@ class ChaosHandle:
 
 @attrs.frozen(eq=False)
 class Delay:
-    """A delay in force: on the link of one incarnation, or on every link if that is None."""
+    """A delay in force: on the link of one worker, or on every link if that is None."""
 
-    incarnation: int | None
+    handle: ChaosHandle | None
     seconds: float
 
 
@@ -90,27 +100,38 @@ class ChaosLauncher:
 
     def __init__(self, inner: Launcher | None = None) -> None:
         self._inner: Launcher = LocalLauncher() if inner is None else inner
-        self._live: dict[int, ChaosHandle] = {}
+        # Not by incarnation: that is a number of one pool's, and two pools may share a launcher.
+        self._live: dict[ChaosHandle, None] = {}
         self._delays: list[Delay] = []
         self.started: list[WorkerIdent] = []
         """Every worker ever started, in order."""
 
+    @property
+    def test_layers(self) -> frozenset[str]:
+        """The layers of tests that the wrapped launcher can serve."""
+        layers: frozenset[str] = getattr(self._inner, "test_layers", REAL_LAYERS)
+        return layers
+
     async def open(self, spec: WorkerSpec, nursery: trio.Nursery, /) -> WorkerHandle:
         """Start a worker, as `trio_pool.Launcher` says; delays on every link apply to it from its first byte."""
-        handle = ChaosHandle(await self._inner.open(spec, nursery), nursery, self._forget)
+        handle = ChaosHandle(await self._inner.open(spec, nursery), spec.worker_id, nursery, self._forget)
         # No checkpoint up to the return: a cancelled open must leave nothing behind.
-        self._live[spec.incarnation] = handle
+        self._live[handle] = None
         self.started.append(handle.ident)
         self._apply()
         return handle
 
-    def find(self, incarnation: int) -> ChaosHandle | None:
-        """Return the handle of a worker that is not yet reaped."""
-        return self._live.get(incarnation)
+    def find(self, worker: WorkerInfo) -> ChaosHandle | None:
+        """Return the handle of just this incarnation of this pool's worker, if it is not yet reaped."""
+        sought = (worker.worker_id, worker.incarnation, worker.pid)
+        for handle in self._live:
+            if (handle.worker_id, handle.ident.incarnation, handle.ident.pid) == sought:
+                return handle
+        return None
 
-    def delay(self, seconds: float, incarnation: int | None = None) -> Delay:
+    def delay(self, seconds: float, handle: ChaosHandle | None = None) -> Delay:
         """Add latency to one link or to all, those of later workers included; delays on one link add up."""
-        delay = Delay(incarnation, seconds)
+        delay = Delay(handle, seconds)
         self._delays.append(delay)
         self._apply()
         return delay
@@ -122,9 +143,9 @@ class ChaosLauncher:
             self._apply()
 
     def _apply(self) -> None:
-        for incarnation, handle in self._live.items():
-            matching = (delay.seconds for delay in self._delays if delay.incarnation in (None, incarnation))
+        for handle in self._live:
+            matching = (delay.seconds for delay in self._delays if delay.handle in (None, handle))
             handle.link.set_delay(sum(matching))
 
     def _forget(self, handle: ChaosHandle) -> None:
-        self._live.pop(handle.ident.incarnation, None)
+        self._live.pop(handle, None)

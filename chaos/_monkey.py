@@ -9,15 +9,18 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING, Protocol, Self
 
-import attrs
 import trio
 
 from trio_pool import WorkerStatus
 
+from ._fault import Fault as Fault
+from ._fault import FaultMissed as FaultMissed
+from ._fault import FaultUnavailable as FaultUnavailable
+from ._garble import Corruption
+from ._memory import hold, usual_budget
 from ._plan import FaultKind, stream
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
     from types import TracebackType
 
     from trio_pool import PoolStatus, WorkerInfo
@@ -41,41 +44,6 @@ _HEAL_LIMIT = 5.0
 _SERVING = frozenset({WorkerStatus.READY, WorkerStatus.BUSY, WorkerStatus.DEGRADED})
 
 
-class FaultUnavailable(RuntimeError):
-    """The pool's workers are out of the monkey's reach: the pool was not opened with this `ChaosLauncher`."""
-
-
-class FaultMissed(LookupError):
-    """No worker fits the description, or it was gone before the fault reached it. Nothing was done to anyone."""
-
-
-@attrs.define(kw_only=True, eq=False)
-class Fault:
-    """A fault that was injected.
-
-    Args:
-        kind: What was done.
-        worker: The worker as the pool saw it right after the injection, or None where every worker was hit.
-        at: The injection, in Trio's time.
-        healed: Whether nothing of it lasts; true of a kill from the start.
-        undo: What takes it back; called by `heal`.
-    """
-
-    kind: FaultKind
-    worker: WorkerInfo | None
-    at: float
-    healed: bool = False
-    undo: Callable[[], Awaitable[None]] | None = attrs.field(default=None, repr=False)
-
-    async def heal(self) -> None:
-        """Take the fault back, if it can be and still lasts. If this is cancelled, call it again."""
-        if self.healed or self.undo is None:
-            await trio.lowlevel.checkpoint()
-        else:
-            await self.undo()
-            self.healed = True
-
-
 class ChaosMonkey:
     """Injects faults, each method returning the `Fault`.
 
@@ -83,7 +51,8 @@ class ChaosMonkey:
 
     Args:
         pool: The pool to hurt.
-        launcher: The launcher that pool was opened with; without it every fault is `FaultUnavailable`.
+        launcher: The launcher that pool was opened with; without it every fault but `consume_memory`, which touches no
+            worker, is `FaultUnavailable`.
         seed: The source of chance.
     """
 
@@ -92,6 +61,7 @@ class ChaosMonkey:
         self._launcher = launcher
         self._seed = seed
         self._choices = 0
+        self._corruptions = 0
         self._faults: list[Fault] = []
 
     async def __aenter__(self) -> Self:
@@ -110,8 +80,11 @@ class ChaosMonkey:
         """Take back every fault that still lasts, the latest first."""
         await trio.lowlevel.checkpoint()
         while self._faults:
-            await self._faults[-1].heal()
-            self._faults.pop()
+            fault = self._faults[-1]
+            await fault.heal()
+            # Others may have injected or healed meanwhile, so it need not be the last any more, nor still be here.
+            if fault in self._faults:
+                self._faults.remove(fault)
 
     async def kill_random_worker(self, *, busy: bool = False) -> Fault:
         """SIGKILL one of the serving workers, or one of those that run a request.
@@ -124,8 +97,7 @@ class ChaosMonkey:
         ]
         if not candidates:
             raise FaultMissed("no worker is running a request" if busy else "no worker is serving")
-        self._choices += 1
-        return await self.kill(stream(self._seed, "target", self._choices).choice(candidates))
+        return await self.kill(self._choose(candidates))
 
     async def kill(self, worker: WorkerInfo | str) -> Fault:
         """SIGKILL a worker's process.
@@ -173,9 +145,9 @@ class ChaosMonkey:
         if not seconds >= 0:
             raise ValueError(f"seconds: must not be negative, is {seconds}")
         launcher = self._require()
-        info = None if worker is None else self._reach(worker)[0]
         await trio.lowlevel.checkpoint()
-        delay = launcher.delay(seconds, None if info is None else info.incarnation)
+        info, handle = (None, None) if worker is None else self._reach(worker)
+        delay = launcher.delay(seconds, handle)
 
         async def heal() -> None:
             launcher.undelay(delay)
@@ -187,6 +159,86 @@ class ChaosMonkey:
         self._faults.append(fault)
         return fault
 
+    async def corrupt_worker_state(
+        self, worker: WorkerInfo | str | None = None, *, how: Corruption | str | None = None
+    ) -> Fault:
+        """Have a worker say something that is not the protocol, as one does whose memory was overwritten.
+
+        Of damage inside another process a pool can know only what it sees on the wire, so that is where it is done: a
+        bad frame comes in between two of the worker's own. The pool hears it when it next reads from that worker, which
+        is at the next request or health check; it must then kill the worker and start another. Healed before that, the
+        worker has said nothing. Damage that shows in no frame, such as a wrong but well-formed result, is out of any
+        pool's sight; `LoadRunner` compares results.
+
+        Args:
+            worker: Which, as in `kill`; None for one of the serving ones, by the seed.
+            how: What it says; None for any of `Corruption`, by the seed.
+
+        Raises:
+            FaultMissed: The worker is gone already, or none is serving.
+            ValueError: ``how`` is none of `Corruption`.
+        """
+        corruption = None if how is None else Corruption(how)
+        await trio.lowlevel.checkpoint()
+        if worker is None:
+            candidates = self._serving()
+            if not candidates:
+                raise FaultMissed("no worker is serving")
+            worker = self._choose(candidates)
+        info, handle = self._reach(worker)
+        if corruption is None:
+            self._corruptions += 1
+            corruption = stream(self._seed, "corruption", self._corruptions).choice(list(Corruption))
+        handle.speech.garble(corruption)
+
+        async def clean() -> None:
+            handle.speech.clean()
+            await trio.lowlevel.checkpoint()
+
+        fault = Fault(kind=FaultKind.CORRUPTION, worker=self._look(info), at=trio.current_time(), undo=clean)
+        self._faults.append(fault)
+        return fault
+
+    async def consume_memory(self, fraction: float, *, budget: int | None = None) -> Fault:
+        """Have a throw-away child process hold memory, and return when it is resident; healed by ending that process.
+
+        The child never takes more than the budget, goes with this process whatever ends it, and is the first the kernel
+        kills should memory run out. The fault has its process id as ``pid`` and the bytes it holds as ``size``. Needs
+        no `ChaosLauncher`. Cancelled, it leaves no process behind.
+
+        Args:
+            fraction: The share of the budget to hold, above 0 and up to 1.
+            budget: Bytes; None for 256 MiB, or a quarter of the memory that is available to this process, in the
+                machine and its control groups, if that is less.
+
+        Raises:
+            FaultUnavailable: There is not so much memory to be had.
+            ValueError: An argument is out of range.
+        """
+        if not 0 < fraction <= 1:
+            raise ValueError(f"fraction: must be above 0 and at most 1, is {fraction}")
+        if budget is None:
+            budget = usual_budget()
+        size = int(budget * fraction)
+        if size < 1:
+            raise ValueError(f"budget: {fraction} of {budget} bytes is nothing to hold")
+        ballast = await hold(size)
+        # No checkpoint in between: from here on the monkey sees to its end.
+        fault = Fault(
+            kind=FaultKind.MEMORY,
+            worker=None,
+            at=trio.current_time(),
+            pid=ballast.pid,
+            size=ballast.size,
+            undo=ballast.release,
+        )
+        self._faults.append(fault)
+        return fault
+
+    def _choose(self, candidates: list[WorkerInfo]) -> WorkerInfo:
+        self._choices += 1
+        return stream(self._seed, "target", self._choices).choice(candidates)
+
     def _require(self) -> ChaosLauncher:
         if self._launcher is None:
             raise FaultUnavailable("open the pool with launcher=ChaosLauncher(...) and give it to the monkey too")
@@ -195,9 +247,7 @@ class ChaosMonkey:
     def _serving(self) -> list[WorkerInfo]:
         launcher = self._require()
         workers = self._pool.get_pool_status().workers
-        return [
-            worker for worker in workers if worker.status in _SERVING and launcher.find(worker.incarnation) is not None
-        ]
+        return [worker for worker in workers if worker.status in _SERVING and launcher.find(worker) is not None]
 
     def _reach(self, worker: WorkerInfo | str) -> tuple[WorkerInfo, ChaosHandle]:
         launcher = self._require()
@@ -206,7 +256,7 @@ class ChaosMonkey:
             if not found:
                 raise FaultMissed(f"there is no worker {worker!r}")
             worker = found[0]
-        handle = launcher.find(worker.incarnation)
+        handle = launcher.find(worker)
         if handle is None:
             raise FaultMissed(f"incarnation {worker.incarnation} of {worker.worker_id} is gone")
         return worker, handle

@@ -8,6 +8,7 @@ own.
 from __future__ import annotations
 
 import os
+import re
 import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -17,9 +18,34 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
-    from ._check import Verdict
+    from ._findings import Verdict
 
 _COLOURS = {"pass": "32", "fail": "31", "unknown": "33"}  # ANSI green, red, yellow
+
+
+_UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+"""What must not reach a reader from data: controls and escape sequences, marks that turn the writing direction, halves
+of surrogate pairs, and what no XML may hold."""
+
+
+MAX_SHOWN = 2000
+"""Characters of one value that are shown: more than any line of a report has, less than a worker's message may."""
+
+
+def clean(text: object, *, most: int = MAX_SHOWN) -> str:
+    """Return a value of the history, a message or a session's name, as one line that is safe to show anywhere.
+
+    Line ends and tabs become spaces, what is not meant to be seen becomes the replacement character, and what is longer
+    than anybody reads is cut.
+
+    Args:
+        text: The value.
+        most: How many characters of it to keep.
+    """
+    shown = str(text)
+    if len(shown) > most:
+        shown = f"{shown[:most]}..."
+    return _UNSHOWABLE.sub(lambda found: " " if found[0] in "\t\n\r\u2028\u2029" else "\ufffd", shown)
 
 
 class CannotWrite(Exception):
@@ -87,7 +113,9 @@ class Console:
         if self._stream is None:
             return
         try:
-            self._stream.write(text)
+            # What the encoding of this terminal does not know is still told, as an escape.
+            encoding = getattr(self._stream, "encoding", None) or "utf-8"
+            self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
             self._stream.flush()
         except OSError as exc:
             silence(self._stream)

@@ -22,7 +22,7 @@ SCHEMA = 1
 
 
 class FaultKind(StrEnum):
-    """What is done to a worker."""
+    """What is done to a worker, or to the machine it runs on."""
 
     KILL = "kill"
     """SIGKILL to the worker's process alone."""
@@ -30,6 +30,10 @@ class FaultKind(StrEnum):
     """SIGSTOP, until healed by SIGCONT or until the worker is gone."""
     LATENCY = "latency"
     """Bytes on the worker's link arrive later by a fixed time, in both directions, until healed."""
+    CORRUPTION = "corruption"
+    """The worker says something that is not the protocol, once."""
+    MEMORY = "memory"
+    """Another process holds memory, until healed."""
 
 
 @attrs.frozen(kw_only=True)

@@ -12,7 +12,7 @@ import os
 import platform
 import signal
 import sys
-from collections import Counter
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,7 @@ from trio_pool.errors import TrioPoolError, WorkerInitFailed
 
 from ._about import environment
 from ._check import check
+from ._evidence import Evidence, read_ledger
 from ._first_light import pool_config
 from ._history import History
 from ._launcher import ChaosLauncher
@@ -39,8 +40,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Generator
     from pathlib import Path
 
-    from ._check import Findings
-    from ._plan import Plan
+    from ._findings import Findings
+    from ._live import LiveDisplay
+    from ._plan import Plan, PlannedRequest
     from ._stdlib_job import Catalogue
 
 _OVERTIME = 20.0
@@ -54,17 +56,22 @@ restarts in a row are backed off by less than two each."""
 
 @attrs.frozen(kw_only=True)
 class Finished:
-    """What a run leaves: the findings, and the signal that interrupted it, if one did."""
+    """What a run leaves: the evidence, what the checks make of it, and the signal that interrupted it, if one did."""
 
+    evidence: Evidence
     findings: Findings
     signal: int | None
 
 
-class PoolDidNotStart(Exception):
-    """The pool could not be opened, so nothing was tested; the cause says why."""
-
-
-async def run(plan: Plan, catalogue: Catalogue, out: Path, say: Callable[[str], None]) -> Finished:
+async def run(
+    plan: Plan,
+    catalogue: Catalogue,
+    out: Path,
+    say: Callable[[str], None],
+    *,
+    replay: str = "",
+    display: LiveDisplay | None = None,
+) -> Finished:
     """Carry out a plan and judge it.
 
     Args:
@@ -72,27 +79,38 @@ async def run(plan: Plan, catalogue: Catalogue, out: Path, say: Callable[[str], 
         catalogue: What the requests are about, counted.
         out: An existing directory; receives ``plan.json``, ``history.jsonl``, ``executions.log`` and ``pool.log``.
         say: Takes lines for the user.
+        replay: The command that does the same again, for the record.
+        display: Shows the run as it happens; without one, a line a second does.
 
     Raises:
         CannotWrite: A file, or a line for the user, could not be written; faults are healed and the pool is closed.
-        PoolDidNotStart: No worker could be brought up.
     """
     write_text(out / "plan.json", plan.to_json())
     ledger = out / "executions.log"
     write_text(ledger, "")
     with History(out / "history.jsonl", trio.current_time) as history:
-        attempt = _Attempt(plan, catalogue, history, str(ledger.resolve()), say)
+        attempt = _Attempt(plan, catalogue, history, str(ledger.resolve()), say, display)
         history.on_failure = attempt.stop
-        history.record("run", "start", urgent=True, plan=plan.sha256, **environment())
+        history.record(
+            "run",
+            "start",
+            urgent=True,
+            plan=plan.sha256,
+            replay=replay,
+            started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            files=catalogue.files,
+            packages=len(catalogue.packages),
+            **environment(),
+        )
         with _logged(out / "pool.log", attempt.stop):
             await attempt.run()
         history.record("run", "end")
     # After the last line is on the disk, or could not be brought there.
     if attempt.unwritable is not None:
         raise attempt.unwritable
-    executions = Counter(line.split()[0] for line in ledger.read_text(encoding="utf-8").splitlines())
-    findings = check(history.records, executions, workers=plan.workers)
-    return Finished(findings=findings, signal=attempt.signal)
+    evidence = Evidence(plan=plan, records=history.records, executions=read_ledger(ledger))
+    findings = check(evidence.records, evidence.executions, workers=plan.workers)
+    return Finished(evidence=evidence, findings=findings, signal=attempt.signal)
 
 
 class _LogFile(logging.FileHandler):
@@ -141,13 +159,20 @@ class _Attempt:
     """One run under way."""
 
     def __init__(
-        self, plan: Plan, catalogue: Catalogue, history: History, ledger: str, say: Callable[[str], None]
+        self,
+        plan: Plan,
+        catalogue: Catalogue,
+        history: History,
+        ledger: str,
+        say: Callable[[str], None],
+        display: LiveDisplay | None,
     ) -> None:
         self._plan = plan
         self._catalogue = catalogue
         self._history = history
         self._ledger = ledger
         self._print = say
+        self._display = display
         self._watch = PoolWatch(history)
         self._launcher = ChaosLauncher()
         self._opened = False
@@ -179,6 +204,8 @@ class _Attempt:
             async with trio.open_nursery() as helpers:
                 helpers.start_soon(self._heed, signals)
                 helpers.start_soon(self._history.keep_flushed)
+                if self._display is not None:
+                    helpers.start_soon(self._display.run, self._history)
                 with self._everything:
                     await self._with_pool()
                 helpers.cancel_scope.cancel()
@@ -209,18 +236,19 @@ class _Attempt:
                     await self._phases(load, nemesis, users)
                 self._history.record("run", "closing", urgent=True)
         except TrioPoolError as exc:
-            self._history.record("run", "pool_failed", urgent=True, error=f"{type(exc).__name__}: {exc}")
-            if isinstance(exc, WorkerInitFailed) and not self._opened:
-                raise PoolDidNotStart(str(exc)) from exc
+            # A pool that cannot be brought up is no finding about one under faults.
+            kind = "not_started" if isinstance(exc, WorkerInitFailed) and not self._opened else "pool_failed"
+            self._history.record("run", kind, urgent=True, error=f"{type(exc).__name__}: {exc}")
             await trio.lowlevel.checkpoint()
 
-    async def _phases(self, load: Load, nemesis: Nemesis, users: Users) -> None:
+    async def _phases(self, load: Load[PlannedRequest], nemesis: Nemesis, users: Users) -> None:
         start = trio.current_time()
         # Request times in the plan are relative to this record.
         offset = self._history.record("run", "clock", urgent=True)["t"]
         users.offset = offset
         async with trio.open_nursery() as progress:
-            progress.start_soon(self._progress, start, load, users)
+            if self._display is None:
+                progress.start_soon(self._progress, start, load, users)
             with self._work:
                 self._work.deadline = start + self._plan.duration + _OVERTIME
                 async with trio.open_nursery() as work:
@@ -234,7 +262,7 @@ class _Attempt:
         self._history.record("run", "load_ended", urgent=True, took=round(took, 3))
         self._say(f"{self._history.now:6.2f} s  load ended, closing the pool")
 
-    async def _progress(self, start: float, load: Load, users: Users) -> None:
+    async def _progress(self, start: float, load: Load[PlannedRequest], users: Users) -> None:
         second = 0
         while True:
             second += 1

@@ -2,29 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import attrs
 
+from trio_pool.testing import percentile as percentile
+
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-
-def percentile(ordered: Sequence[float], share: float) -> float:
-    """Return the smallest value that at least ``share`` of all values do not exceed (nearest rank).
-
-    Args:
-        ordered: The values, ascending, at least one.
-        share: Between 0 and 1.
-    """
-    if not ordered:
-        raise ValueError("a percentile of nothing")
-    if not 0.0 <= share <= 1.0:
-        raise ValueError(f"share must lie between 0 and 1, not {share}")
-    # Multiplying may land a hair above a whole rank (0.07 * 100); a billionth is far below one rank of any real sample.
-    rank = math.ceil(share * len(ordered) - 1e-9)
-    return ordered[max(rank, 1) - 1]
+    from collections.abc import Iterable
 
 
 @attrs.frozen(kw_only=True)

@@ -10,12 +10,17 @@ from pathlib import Path
 import attrs
 import pytest
 
+from chaos import _run
+from chaos._evidence import read_evidence
+from chaos._findings import Ending, Verdict
 from chaos._first_light import FIRST_LIGHT
 from chaos._history import read_history
 from chaos._output import CannotWrite
 from chaos._plan import make_plan
+from chaos._report import judge
 from chaos._run import run
 from chaos._stdlib_job import make_catalogue
+from trio_pool import PoolConfig
 
 pytestmark = pytest.mark.slow
 
@@ -25,6 +30,31 @@ BRISK = attrs.evolve(
 """A freeze that nobody would heal in time."""
 
 CATALOGUE = make_catalogue(str(Path(sysconfig.get_path("stdlib")) / "json"))
+
+
+async def test_a_run_is_judged_by_what_is_in_its_files(tmp_path: Path) -> None:
+    """Whoever has the files and the run itself have the same evidence, so the same report."""
+    kill = attrs.evolve(FIRST_LIGHT.faults[0], at=0.2)
+    plan = make_plan(attrs.evolve(BRISK, duration=1.0, sessions=10, faults=(kill,)), 3)
+    finished = await run(plan, CATALOGUE, tmp_path, lambda _line: None, replay="do it again")
+    assert finished.signal is None
+    assert finished.evidence == read_evidence(tmp_path)
+    assert finished.evidence.replay == "do it again"
+    assert finished.evidence.start["files"] == CATALOGUE.files
+    assert finished.findings == judge(finished.evidence)
+
+
+async def test_a_pool_that_cannot_start_is_on_record_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run ends in order, and what there is says that nothing was tested, not that a promise was broken."""
+
+    def broken_config(workers: int, seed: int) -> PoolConfig:
+        return PoolConfig(size=workers, seed=seed, python="/bin/false")
+
+    monkeypatch.setattr(_run, "pool_config", broken_config)
+    finished = await run(make_plan(BRISK, 3), CATALOGUE, tmp_path, lambda _line: None)
+    assert (finished.findings.ending, finished.findings.verdict) == (Ending.NOT_STARTED, Verdict.UNKNOWN)
+    assert "WorkerInitFailed" in finished.findings.reasons[0]
+    assert [entry["type"] for entry in read_history(tmp_path / "history.jsonl")][-2:] == ["not_started", "end"]
 
 
 async def test_a_console_that_fails_during_a_fault_ends_the_run_in_order(tmp_path: Path) -> None:

@@ -4,67 +4,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import resource
 import signal
 import subprocess
-import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from _chaos_runs import parsed, passed, store
+from _demo import LIMIT, brisk, call, command, environment, survivors, wait_for_none
 
 from chaos._check import OUTCOMES
 from chaos._history import read_history
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 pytestmark = pytest.mark.slow
 
-BRISK = """\
-import os, sys, sysconfig
-from functools import partial
-import attrs
-from chaos import _cli, _first_light
-freeze = attrs.evolve(_first_light.FIRST_LIGHT.faults[2], hold=0.5)
-_cli.SCENARIOS["brisk"] = attrs.evolve(
-    _first_light.FIRST_LIGHT, name="brisk", duration=1.5, sessions=12, faults=(freeze,)
-)
-_cli.make_catalogue = partial(_cli.make_catalogue, os.path.join(sysconfig.get_path("stdlib"), "json"))
-sys.exit(_cli.main(sys.argv[1:]))
-"""
-"""The command line with a scenario for what is not the verdict's business: two seconds, with a set-up of none."""
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-LIMIT = 90.0
-"""Seconds a command may take: the longest here runs for about 25 on an idle machine."""
+DERIVED = ("report.html", "junit.xml", "results.json")
 
 
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "chaos", *arguments]
-
-
-def environment(**more: str) -> dict[str, str]:
-    """This process's environment, with this tree's packages first."""
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, sys.path)]), **more}
-
-
-def call(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        command(*arguments), capture_output=True, text=True, timeout=LIMIT, cwd=cwd, env=environment()
-    )
-
-
-def survivors(marker: str) -> list[str]:
-    """Processes that carry the marker in their environment and are not merely waiting to be collected."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                marked = marker.encode() in (entry / "environ").read_bytes()
-                state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-            except OSError:
-                continue
-            if marked and state not in ("Z", "X"):
-                found.append(entry.name)
-    return found
+def remade(out: Path, cwd: Path) -> tuple[int, list[str]]:
+    """Make a run's reports again from its other files, see that they are the same, and return code and report."""
+    before = {name: (out / name).read_bytes() for name in DERIVED}
+    for name in DERIVED:
+        (out / name).unlink()
+    done = call("report", str(out), cwd=cwd)
+    assert done.stderr == ""
+    assert {name: (out / name).read_bytes() for name in DERIVED} == before
+    return done.returncode, done.stdout.splitlines()[1:]
 
 
 def test_the_same_seed_prints_the_same_plan(tmp_path: Path) -> None:
@@ -91,7 +60,14 @@ def test_a_short_run_passes_and_says_so(tmp_path: Path) -> None:
     kinds = [fault["kind"] for fault in results["faults"] if fault["hit"]]
     assert kinds.count("kill") >= 3
     assert {"freeze", "latency"} <= set(kinds)
-    assert report[-1] == f"replay     {results['replay']}"
+    assert report[-2] == f"replay     {results['replay']}"
+    assert report[-1] == f"open       {out / 'report.html'}"
+    assert "\x1b" not in done.stdout
+    (suite,) = parsed((out / "junit.xml").read_text())
+    assert [suite.get(name) for name in ("tests", "failures", "errors", "skipped")] == ["10", "0", "0", "0"]
+    page = parsed((out / "report.html").read_text())
+    assert [heading.text for heading in page.iter("h1")] == ["Every promise was kept"]
+    assert remade(out, tmp_path) == (0, report)
     plan = (out / "plan.json").read_bytes()
     assert hashlib.sha256(plan).hexdigest() == results["plan_sha256"]
     again = call("plan", "first-light", "--seed", "3", "--seconds", "12", cwd=tmp_path)
@@ -119,7 +95,7 @@ def test_an_interrupted_run_reports_and_leaves_no_process(tmp_path: Path, number
     marker = f"CHAOS_TEST_MARKER={tmp_path.name}-{number}"
     name, _, value = marker.partition("=")
     running = subprocess.Popen(
-        command("run", "first-light", "--seed", "3", "--seconds", "12", "--out", str(out)),
+        brisk("run", "brisk", "--seed", "3", "--out", str(out)),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -149,9 +125,83 @@ def test_an_interrupted_run_reports_and_leaves_no_process(tmp_path: Path, number
     assert " never faulted: 100 % of their " in printed
     assert results["violations"] == []
     assert [entry["fault"] for entry in read_history(out / "history.jsonl") if entry["type"] == "heal"] == ["f1"]
+    (suite,) = parsed((out / "junit.xml").read_text())
+    assert [suite.get(name) for name in ("failures", "errors", "skipped")] == ["0", "1", "0"]
+    # Not interrupted itself, the second report has the verdict's own code.
+    assert remade(out, tmp_path) == (2, printed.partition("\n\n")[2].splitlines())
 
 
-def test_an_interrupt_during_set_up_ends_it(tmp_path: Path) -> None:
+def test_a_run_whose_harness_was_killed_can_be_reported_on(tmp_path: Path) -> None:
+    """What the history holds is judged, and what nobody lived to write down is held against nobody."""
+    out = tmp_path / "out"
+    name, value = "CHAOS_TEST_MARKER", f"{tmp_path.name}-killed"
+    running = subprocess.Popen(
+        brisk("run", "brisk", "--seed", "3", "--out", str(out)),
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=environment(**{name: value}),
+    )
+    assert running.stdout is not None
+    with running:
+        for line in running.stdout:
+            if "SIGSTOP to" in line:
+                running.kill()
+                break
+    assert sorted(path.name for path in out.iterdir()) == ["executions.log", "history.jsonl", "plan.json", "pool.log"]
+    done = call("report", str(out), cwd=tmp_path)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "verdict    UNKNOWN" in done.stdout
+    assert "not proved: the history stops before the run's end" in done.stdout
+    assert "cut off by the end of the history: " in done.stdout
+    results = json.loads((out / "results.json").read_text())
+    assert (results["ending"], results["violations"]) == ("cut short", [])
+    assert results["requests"]["cut_off"] >= 1
+    (suite,) = parsed((out / "junit.xml").read_text())
+    assert suite.get("errors") == "1"
+    parsed((out / "report.html").read_text())
+    code, report = remade(out, tmp_path)
+    assert (code, ["", *report]) == (2, done.stdout.splitlines())
+    wait_for_none(f"{name}={value}")
+
+
+def test_a_report_that_cannot_be_written_is_printed_all_the_same(tmp_path: Path) -> None:
+    """A file that is in the way costs that file: the others are there, the report is printed, and the code says so."""
+    for number in (1, 2):
+        out = tmp_path / f"out{number}"
+        out.mkdir()
+        store(passed(), out)
+    (out / "results.json").mkdir()
+    done = call("report", str(out), cwd=tmp_path)
+    assert done.returncode == 74
+    assert [line.partition(": ")[2] for line in done.stderr.splitlines()] == [
+        f"cannot write {out / 'results.json'}: Is a directory"
+    ]
+    assert "verdict    PASS" in done.stdout
+    assert done.stdout.splitlines()[-1] == f"open       {out / 'report.html'}"
+    parsed((out / "report.html").read_text())
+    assert call("report", "out1", cwd=tmp_path).returncode == 0
+
+
+@pytest.mark.parametrize("broken", ["missing", "empty", "changed"])
+def test_a_directory_without_a_run_is_refused(tmp_path: Path, broken: str) -> None:
+    """There is nothing to report on, which is told in a line with a code of its own, and nothing is written."""
+    out = tmp_path / "out"
+    if broken != "missing":
+        out.mkdir()
+    if broken == "changed":
+        store(passed(), out)
+        (out / "history.jsonl").write_text("[]\n")
+    before = sorted(out.iterdir()) if out.exists() else []
+    done = call("report", str(out), cwd=tmp_path)
+    assert (done.returncode, done.stdout) == (66, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "cannot read" in done.stderr
+    assert (sorted(out.iterdir()) if out.exists() else []) == before
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_an_interrupt_during_set_up_ends_it(tmp_path: Path, number: signal.Signals, code: int) -> None:
     """Before the clock starts there is nothing to heal and nothing to report, and the exit code says interrupted."""
     running = subprocess.Popen(
         command("run", "first-light", "--seed", "3"),
@@ -166,10 +216,10 @@ def test_an_interrupt_during_set_up_ends_it(tmp_path: Path) -> None:
     with running:
         for line in running.stdout:
             if "counted" in line:
-                running.send_signal(signal.SIGINT)
+                running.send_signal(number)
                 break
         _, complaint = running.communicate(timeout=LIMIT)
-    assert running.returncode == 130
+    assert running.returncode == code
     assert complaint.splitlines() == [complaint.strip()]
     assert "nothing was tested" in complaint
     assert list(tmp_path.iterdir()) == []
@@ -179,7 +229,7 @@ def test_an_interrupt_during_set_up_ends_it(tmp_path: Path) -> None:
 def test_a_run_goes_on_when_its_reader_leaves(tmp_path: Path, last: str) -> None:
     """Piped into `head`, whether that leaves in set-up or later, a run ends with its files and its verdict's code."""
     running = subprocess.Popen(
-        [sys.executable, "-c", BRISK, "run", "brisk", "--seed", "3", "--out", "out"],
+        brisk("run", "brisk", "--seed", "3", "--out", "out"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -203,7 +253,7 @@ def test_a_disk_that_fills_during_a_run_ends_it_in_order(tmp_path: Path) -> None
     """A history that cannot be written is told in a line with a code of its own, and no worker is left behind."""
     limit = 10_000  # bytes a file may have: more than the plan, less than the history
     running = subprocess.run(
-        [sys.executable, "-c", BRISK, "run", "brisk", "--seed", "3", "--out", "out"],
+        brisk("run", "brisk", "--seed", "3", "--out", "out"),
         capture_output=True,
         text=True,
         timeout=LIMIT,
@@ -225,6 +275,7 @@ def test_a_disk_that_fills_during_a_run_ends_it_in_order(tmp_path: Path) -> None
         ([], "required: COMMAND"),
         (["fly"], "invalid choice: 'fly'"),
         (["run"], "required: SCENARIO"),
+        (["report"], "required: DIR"),
         (["run", "second-light"], "invalid choice: 'second-light'"),
         (["run", "first-light", "--seed", "x"], "--seed: a seed is a whole number >= 0, not 'x'"),
         (["run", "first-light", "--seed", "-1"], "--seed: a seed is a whole number >= 0, not '-1'"),

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos._check import Breach, Findings, Verdict, check, witnesses
+from chaos._check import check
+from chaos._findings import Breach, Ending, Findings, Verdict, witnesses
 
 WORKERS = 2
 
@@ -109,6 +110,11 @@ class Run:
         self.note("run", "load_ended")
         for slot in self.alive:
             self.exited(slot)
+        self.note("run", "end")
+        return self.judged()
+
+    def judged(self) -> Findings:
+        """Judge what there is, with or without an end."""
         return check(self.records, self.executions, workers=WORKERS)
 
 
@@ -296,6 +302,7 @@ def test_a_run_without_requests_is_unknown() -> None:
 def test_kills_that_hit_no_request_prove_nothing() -> None:
     """A kill between two requests, or after the reply was written, does not count towards the three."""
     run = good_run()
+    run.ended()
     without = [entry for entry in run.records if entry["type"] != "RequestFinished" or entry["result"] != "failed"]
     findings = check(_renumbered(without), run.executions, workers=WORKERS)
     assert findings.verdict is Verdict.UNKNOWN
@@ -348,22 +355,61 @@ def test_an_interrupted_run_excuses_cancelled_requests_and_is_unknown() -> None:
     run = good_run()
     run.note("run", "interrupted", signal="SIGINT")
     run.failed(run.dispatched("calm-1", slot=1), "Cancelled")
-    findings = check(run.records, run.executions, workers=WORKERS)
+    findings = run.ended()
     assert findings.verdict is Verdict.UNKNOWN
-    assert findings.interrupted
+    assert findings.ending is Ending.INTERRUPTED
     assert findings.reasons == ("the run was interrupted",)
     run.note("run", "leftover", pid=1, incarnation=2)
-    assert check(run.records, run.executions, workers=WORKERS).verdict is Verdict.FAIL
+    assert run.judged().verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_history_without_an_end_excuses_what_it_does_not_tell(interrupted: bool) -> None:
+    """A harness that was killed says nothing of the requests under way then, nor of a worker not yet replaced."""
+    run = good_run()
+    before = run.judged()
+    if interrupted:
+        run.note("run", "interrupted", signal="SIGINT")
+    run.dispatched("calm-1", slot=1)
+    run.injected("k4", "kill", 1, run.dispatched("calm-2", slot=1))
+    findings = run.judged()
+    assert findings.verdict is Verdict.UNKNOWN
+    assert findings.ending is Ending.CUT_SHORT
+    assert findings.reasons[0].startswith("the history stops before the run's end")
+    assert (findings.sent, findings.cut_off, findings.settled) == (before.sent + 2, 2, before.sent)
+    run.note("client", "ok", id=0, value=[1, 2, 3], nonce="nonce-0")
+    assert breaches(run.judged()) == [Breach.DOUBLED]
+
+
+def test_a_history_that_ends_after_the_load_excuses_no_missing_outcome() -> None:
+    """Once the load was over every request had its outcome; what is unknown is whether a process was left."""
+    run = good_run()
+    run.dispatched("calm-1", slot=1)
+    run.note("run", "load_ended")
+    findings = run.judged()
+    assert findings.ending is Ending.CUT_SHORT
+    assert breaches(findings) == [Breach.LOST]
+    assert findings.reasons != ()
+
+
+def test_a_pool_that_did_not_start_is_no_broken_promise() -> None:
+    """There was nothing to test, and the reason is on record."""
+    run = Run()
+    run.note("run", "not_started", error="WorkerInitFailed: no such application")
+    run.note("run", "end")
+    findings = run.judged()
+    assert (findings.verdict, findings.ending) == (Verdict.UNKNOWN, Ending.NOT_STARTED)
+    assert "WorkerInitFailed: no such application" in findings.reasons[0]
 
 
 def test_requests_cut_off_by_an_interruption_count_for_nobody() -> None:
     """They are counted apart, and a session that lost nothing else succeeded with all it could."""
     run = good_run()
-    before = check(run.records, run.executions, workers=WORKERS)
+    before = run.judged()
     number = run.dispatched("calm-1", slot=1)
     run.note("run", "interrupted", signal="SIGINT")
     run.failed(number, "Cancelled")
-    findings = check(run.records, run.executions, workers=WORKERS)
+    findings = run.ended()
     assert (findings.cut_off, findings.untouched_cut_off) == (1, 1)
     assert findings.sent == before.sent + 1
     assert findings.errors == before.errors
@@ -375,7 +421,7 @@ def test_a_request_cancelled_before_the_interruption_is_lost() -> None:
     run = good_run()
     run.failed(run.dispatched("calm-1", slot=1), "Cancelled")
     run.note("run", "interrupted", signal="SIGINT")
-    findings = check(run.records, run.executions, workers=WORKERS)
+    findings = run.ended()
     assert [violation.breach for violation in findings.violations] == [Breach.LOST]
     assert findings.cut_off == 0
 
@@ -414,6 +460,7 @@ def test_times_of_a_freeze_and_of_latency() -> None:
 def test_one_planted_violation_is_found_wherever_it_is(seed: int) -> None:
     """Whichever request of the clean run loses its outcome, exactly that is flagged."""
     run = good_run()
+    run.ended()
     chance = random.Random(seed)  # noqa: S311  # reproducible on purpose
     outcomes = [entry for entry in run.records if entry["src"] == "client" and "id" in entry and "expect" not in entry]
     victim = chance.choice(outcomes)

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
+import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from _chaos_runs import RUNS, VERDICTS, store
 
 from chaos import _cli
-from chaos._output import CannotWrite, Console, write_text
+from chaos._output import MAX_SHOWN, CannotWrite, Console, clean, write_text
 
 CLI = [sys.executable, "-m", "chaos"]
 
@@ -96,6 +99,47 @@ def test_no_output_at_all_is_no_failure(tmp_path: Path) -> None:
         env=environment(),
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_a_report_has_the_code_of_its_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """Judged from its files, a run passes, fails or is unknown by its exit code too, or had no pool at all."""
+    store(RUNS[name](), tmp_path)
+    code = _cli.main(["report", str(tmp_path)])
+    assert code == {"passed": 0, "broken": 1, "not started": 4}.get(name, 2)
+    told = capsys.readouterr()
+    assert told.out.splitlines()[1].startswith(f"verdict    {VERDICTS.get(name, 'unknown').upper()}")
+    assert told.out.splitlines()[-1] == f"open       {tmp_path / 'report.html'}"
+    assert bool(told.err) == (name == "not started")
+    assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\ud800]", told.out + told.err)
+
+
+def test_a_report_is_the_same_each_time(tmp_path: Path) -> None:
+    """The same files give the same reports, byte for byte."""
+    store(RUNS["broken"](), tmp_path)
+    made = []
+    for _ in range(2):
+        _cli.main(["report", str(tmp_path)])
+        made.append({path.name: path.read_bytes() for path in tmp_path.iterdir()})
+    assert made[0] == made[1]
+    assert {"report.html", "junit.xml", "results.json"} <= set(made[0])
+
+
+def test_what_an_encoding_does_not_know_is_told_as_an_escape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A name in letters the terminal lacks neither stops the program nor is left out."""
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    Console(plain=True).say("caf\u00e9")
+    assert written.getvalue() == b"caf\\xe9\n"
+
+
+def test_text_that_is_shown_holds_no_controls() -> None:
+    """Escape sequences, direction marks and halves of characters are replaced, line ends become spaces."""
+    assert clean("a\tb\r\nc\u2028d") == "a b  c d"
+    assert clean("\x1b[2J\u202e\ud800\x00\ufffe") == "\ufffd[2J\ufffd\ufffd\ufffd\ufffd"
+    assert clean(7) == "7"
+    assert len(clean("x" * 10_000_000)) == MAX_SHOWN + 3
+    assert clean("caf\u00e9 \U0001f600") == "caf\u00e9 \U0001f600"
 
 
 class Stream:

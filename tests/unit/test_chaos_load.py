@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from chaos._load import Load
+from chaos._load import AT_ONCE, Load
 from chaos._plan import PlannedRequest
 
 if TYPE_CHECKING:
@@ -66,3 +66,69 @@ async def test_cancelling_the_load_cancels_what_is_under_way(autojump_clock: Moc
         await load.run(trio.current_time())
     assert sorted(ended) == [0, 1]
     assert load.in_flight == 0
+
+
+async def test_the_most_that_were_unanswered_at_once_is_known(autojump_clock: MockClock) -> None:
+    """It is the height of the pile, not its height at the end."""
+
+    async def perform(request: PlannedRequest) -> None:
+        await trio.sleep(2.5)
+
+    load = Load(planned(0, 1, 2, 3, 20), perform, lambda _: None, max_in_flight=10)
+    await load.run(trio.current_time())
+    assert (load.most_in_flight, load.in_flight) == (3, 0)
+
+
+async def test_what_is_unanswered_when_the_overtime_is_over_is_cancelled(autojump_clock: MockClock) -> None:
+    """The overtime begins with the last request; it ends the waiting, and nothing is raised."""
+    ended: dict[int, float] = {}
+    start = trio.current_time()
+
+    async def perform(request: PlannedRequest) -> None:
+        try:
+            await trio.sleep(4 if request.index else 1000)
+        finally:
+            ended[request.index] = trio.current_time() - start
+
+    load = Load(planned(0, 6), perform, lambda _: None, max_in_flight=10, overtime=5)
+    await load.run(start)
+    assert ended == {1: 10, 0: 11}
+
+
+async def test_a_late_generator_still_sends_everything(autojump_clock: MockClock) -> None:
+    """However long the machine stood still, no request is left out for it; the overtime only begins afterwards."""
+    sent: list[int] = []
+
+    async def perform(request: PlannedRequest) -> None:
+        sent.append(request.index)
+        await trio.sleep(1)
+
+    load = Load(planned(*range(50)), perform, lambda _: None, max_in_flight=100, overtime=5)
+    # All fifty were due long ago.
+    await load.run(trio.current_time() - 1000)
+    assert sorted(sent) == list(range(50))
+
+
+async def test_a_late_generator_catches_up_in_few_rounds_of_the_loop(autojump_clock: MockClock) -> None:
+    """What is due leaves many at a time, so that a slow loop does not set the pace; others still get their turns."""
+    rounds = 0
+    most = 0
+
+    async def perform(request: PlannedRequest) -> None:
+        nonlocal most
+        most = max(most, load.in_flight)
+        await trio.lowlevel.checkpoint()
+
+    async def others() -> None:
+        nonlocal rounds
+        while True:
+            await trio.lowlevel.checkpoint()
+            rounds += 1
+
+    load = Load(planned(*range(1000)), perform, lambda _: None, max_in_flight=1000)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(others)
+        await load.run(trio.current_time() - 2000)
+        nursery.cancel_scope.cancel()
+    assert 1000 / AT_ONCE / 2 < rounds < 100
+    assert most <= 4 * AT_ONCE
