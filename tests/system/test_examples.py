@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "docs" / "examples").glob("*.py"))
+PAGES = [ROOT / "README.md", *sorted(page for page in (ROOT / "docs").rglob("*.md") if "_build" not in page.parts)]
 PRINTS = "# Prints:\n"
 
 
@@ -42,9 +44,16 @@ def test_an_example_prints_what_it_promises(example: Path, tmp_path: Path) -> No
     assert outcome.stdout == promised_output(example.read_text())
 
 
-def test_the_readme_shows_an_example_that_runs() -> None:
-    """Each Python block of the README is, word for word, part of an example file, which the test above runs."""
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_code_on_a_page_is_part_of_an_example(page: Path) -> None:
+    """Each Python block is, word for word, part of an example file, which the test above runs."""
     sources = [example.read_text() for example in EXAMPLES]
-    blocks = [block.partition("```")[0] for block in (ROOT / "README.md").read_text().split("```python\n")[1:]]
-    assert blocks
-    assert all(any(block in source for source in sources) for block in blocks)
+    blocks = [block.partition("```")[0] for block in page.read_text().split("```python\n")[1:]]
+    assert blocks or page.name != "README.md"
+    assert [block for block in blocks if not any(block in source for source in sources)] == []
+
+
+def test_every_example_is_shown() -> None:
+    """An example that no page shows helps nobody; a page that shows one that is not there does not build."""
+    shown = {name for page in PAGES for name in re.findall(r"\{example\} (\w+)", page.read_text())}
+    assert shown == {example.stem for example in EXAMPLES}

@@ -1,30 +1,79 @@
-"""The documentation names tests; each of them exists."""
+"""What the documentation says is so: the tests it names exist, every public name is there, tables are the code's."""
 
 from __future__ import annotations
 
+import importlib
 import re
 from pathlib import Path
 
+import pytest
+
+from trio_pool import errors
 from trio_pool._core._worker_states import WorkerStatus, table_markdown
+from trio_pool.errors import TrioPoolError
 
 ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PAGES = sorted(path for path in DOCS.rglob("*.md") if "_build" not in path.parts)
+TEST = re.compile(r"`(tests/[\w/]+\.py)`(?:(?:: |\s+has )?`(\w+)`)?", re.DOTALL)
 
 
-def test_every_test_named_by_the_guarantees_exists() -> None:
-    """A guarantee whose test was renamed or removed is found here."""
-    text = (ROOT / "docs" / "guarantees.md").read_text()
-    files = re.findall(r"`(tests/[\w/]+\.py)`(?:: `(\w+)`)?", text)
-    assert len(files) > 20
+def test_there_are_pages() -> None:
+    """The pages are where this file looks for them."""
+    assert len(PAGES) > 20
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(DOCS)))
+def test_every_test_a_page_names_exists(page: Path) -> None:
+    """A promise whose test was renamed or removed is found here."""
     missing = [
         (file, test)
-        for file, test in files
-        if not (ROOT / file).is_file() or (test and f"def {test}(" not in (ROOT / file).read_text())
+        for file, test in TEST.findall(page.read_text(encoding="utf-8"))
+        if not (ROOT / file).is_file() or (test and f"def {test}(" not in (ROOT / file).read_text(encoding="utf-8"))
     ]
     assert missing == []
 
 
+def test_the_guarantees_name_tests() -> None:
+    """Each guarantee is followed by the tests that hold it up."""
+    sections = (DOCS / "guarantees.md").read_text(encoding="utf-8").split("\n## ")[1:]
+    guarantees = [section for section in sections if re.match(r"\d", section)]
+    assert len(guarantees) == 8
+    assert all(TEST.search(section) for section in guarantees)
+
+
+@pytest.mark.parametrize("package", ["trio_pool", "trio_pool.bridge", "trio_pool.testing", "trio_pool.wire", "chaos"])
+def test_every_public_name_is_in_the_reference(package: str) -> None:
+    """Whatever a package gives out has its place in the reference, or the whole package has."""
+    pages = "\n".join(page.read_text(encoding="utf-8") for page in (DOCS / "reference").glob("*.md"))
+    whole = set(re.findall(r"^\.\. automodule:: ([\w.]+)\n   :members:$", pages, re.MULTILINE))
+    shown: set[str] = set()
+    current = ""
+    for directive, name in re.findall(r"^\.\. (currentmodule|auto\w+|data):: ([\w.]+)", pages, re.MULTILINE):
+        if directive == "currentmodule":
+            current = name
+        else:
+            shown.add(f"{current}.{name}")
+    names = importlib.import_module(package).__all__
+    assert names
+    assert [name for name in names if f"{package}.{name}" not in shown and package not in whole] == []
+
+
+def test_the_page_of_errors_has_each_with_its_usual_outcome() -> None:
+    """The table of errors is complete, and its second column is the class's own."""
+    page = (DOCS / "reference" / "errors.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| \{name\}`(\w+)` \| `(\w+)` \|", page, re.MULTILINE))
+    classes = {name: value for name in errors.__all__ if issubclass(value := getattr(errors, name), Exception)}
+    abstract = {"TrioPoolError", "WorkerError"}  # never raised themselves
+    assert rows == {
+        name: value.default_outcome
+        for name, value in classes.items()
+        if issubclass(value, TrioPoolError) and name not in abstract
+    }
+
+
 def test_the_page_of_worker_states_is_the_table_that_is_enforced() -> None:
     """The page holds the table as the code writes it, and a line for each status."""
-    page = (ROOT / "docs" / "worker-states.md").read_text()
+    page = (DOCS / "worker-states.md").read_text(encoding="utf-8")
     assert table_markdown().rstrip() in page
     assert all(f"| `{status}` |" in page for status in WorkerStatus)
