@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-COLUMNS = {"item": 18, "here": 18, "tests": 28, "seen to fail": 28, "status": 8}
+COLUMNS = {"item": 18, "here": 18, "tests": 27, "seen to fail": 26, "status": 11}
 """The columns and their widths, in percent."""
 
 NAMED = 6
