@@ -15,6 +15,7 @@ from _layers import LAYERS
 
 import chaos
 import trio_pool
+import trio_pool.bridge
 import trio_pool.testing
 from trio_pool.bridge._standard import Standard
 from trio_pool.testing import plugin, strategies
