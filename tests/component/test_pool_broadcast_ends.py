@@ -343,6 +343,33 @@ async def test_a_pool_that_is_torn_down_fails_each_part_truthfully(tmp_path: Pat
         await pool.broadcast("put", {"value": 1})
 
 
+async def test_what_waits_is_told_at_once_when_the_pool_is_torn_down() -> None:
+    """Before its workers are stopped, which takes the longer the less they like it."""
+    told: list[int] = []
+    events: list[PoolEvent] = []
+    failure = Failure()
+    async with trio.open_nursery() as nursery:
+
+        async def lease(*, task_status: trio.TaskStatus[None]) -> None:
+            async with pool.checkout():
+                task_status.started()
+                await trio.sleep_forever()
+
+        async def call() -> None:
+            await failure.of(partial(pool.broadcast, "put", {"value": 1}))
+            told.append(sum(isinstance(event, trio_pool.WorkerExited) for event in events))
+
+        with pytest.raises(LookupError):  # noqa: PT012  # the body is the point
+            async with trio_pool.open_pool(APP, size=1, on_event=events.append) as pool:
+                await nursery.start(lease)
+                nursery.start_soon(call)  # noqa: ASYNC111  # it outlives the pool on purpose
+                await trio.testing.wait_all_tasks_blocked()
+                raise LookupError
+        await failure.get()
+        nursery.cancel_scope.cancel()
+    assert told == [0]
+
+
 async def test_a_pool_that_gives_up_fails_what_waits_for_its_workers(tmp_path: Path) -> None:
     """Nobody waits for a worker that never comes; the cause is named."""
     failure = Failure()

@@ -234,10 +234,13 @@ async def test_broadcasts_faster_than_replays_do_not_keep_a_worker_from_getting_
             with trio.move_on_after(0.1):
                 await pool.broadcast("put", {"value": next(values)}, key="k")
 
-        with trio.fail_after(1000):
+        with trio.fail_after(1000), pool.events() as events:
             while replays() < 400:
                 await hurry()
             await hurry()  # while the last replay that there may be is under way
+            while not isinstance(await events.receive(), trio_pool.WorkerReady):
+                pass
+            assert replays() == 400
         await settled(pool)
         puts: dict[str, list[object]] = {}
         incarnations = {info.incarnation for info in pool.get_pool_status().workers}
