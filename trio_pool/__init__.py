@@ -67,18 +67,40 @@ if TYPE_CHECKING:
     from ._process._worker import Health as Health
     from ._process._worker import PoolWorker as PoolWorker
     from ._process._worker import Response as Response
+    from ._supervision import AutoShutdown as AutoShutdown
     from ._supervision import Child as Child
+    from ._supervision import ChildCounts as ChildCounts
     from ._supervision import ChildExited as ChildExited
+    from ._supervision import ChildIgnored as ChildIgnored
+    from ._supervision import ChildNode as ChildNode
     from ._supervision import ChildOverdue as ChildOverdue
     from ._supervision import ChildRestartScheduled as ChildRestartScheduled
     from ._supervision import ChildSpec as ChildSpec
     from ._supervision import ChildStarted as ChildStarted
+    from ._supervision import ChildStartFailed as ChildStartFailed
+    from ._supervision import ChildStarting as ChildStarting
+    from ._supervision import ChildStatus as ChildStatus
     from ._supervision import ChildStopped as ChildStopped
+    from ._supervision import ChildType as ChildType
+    from ._supervision import CommandLine as CommandLine
+    from ._supervision import DynamicSupervisor as DynamicSupervisor
+    from ._supervision import Ending as Ending
+    from ._supervision import HeldOpen as HeldOpen
+    from ._supervision import IgnoreStart as IgnoreStart
     from ._supervision import PlannedExit as PlannedExit
+    from ._supervision import RunningProcess as RunningProcess
+    from ._supervision import StopOrder as StopOrder
+    from ._supervision import Strategy as Strategy
     from ._supervision import Supervisor as Supervisor
     from ._supervision import SupervisorEvent as SupervisorEvent
     from ._supervision import SupervisorGaveUp as SupervisorGaveUp
+    from ._supervision import SupervisorNode as SupervisorNode
+    from ._supervision import SupervisorShutDown as SupervisorShutDown
+    from ._supervision import SupervisorStopped as SupervisorStopped
+    from ._supervision import dynamic_supervisor_spec as dynamic_supervisor_spec
+    from ._supervision import open_dynamic_supervisor as open_dynamic_supervisor
     from ._supervision import open_supervisor as open_supervisor
+    from ._supervision import supervisor_spec as supervisor_spec
     from .errors import BroadcastFailed as BroadcastFailed
     from .errors import ChildError as ChildError
     from .errors import CommandTimeout as CommandTimeout
@@ -88,6 +110,7 @@ if TYPE_CHECKING:
     from .errors import PoolClosed as PoolClosed
     from .errors import PoolSaturated as PoolSaturated
     from .errors import PoolTimeout as PoolTimeout
+    from .errors import ProcessFailed as ProcessFailed
     from .errors import ProgramNotFound as ProgramNotFound
     from .errors import ProtocolError as ProtocolError
     from .errors import RemoteError as RemoteError
@@ -127,13 +150,16 @@ else:
         "._process._running": "open_worker",
         "._process._worker": "Checkin Health PoolWorker Response",
         "._supervision": (
-            "Child ChildExited ChildOverdue ChildRestartScheduled ChildSpec ChildStarted ChildStopped PlannedExit"
-            " Supervisor SupervisorEvent SupervisorGaveUp open_supervisor"
+            "AutoShutdown Child ChildCounts ChildExited ChildIgnored ChildNode ChildOverdue ChildRestartScheduled"
+            " ChildSpec ChildStartFailed ChildStarted ChildStarting ChildStatus ChildStopped ChildType CommandLine"
+            " DynamicSupervisor Ending HeldOpen IgnoreStart PlannedExit RunningProcess StopOrder Strategy"
+            " Supervisor SupervisorEvent SupervisorGaveUp SupervisorNode SupervisorShutDown SupervisorStopped"
+            " dynamic_supervisor_spec open_dynamic_supervisor open_supervisor supervisor_spec"
         ),
         ".errors": (
             "BroadcastFailed ChildError CommandTimeout FrameTooLarge InvalidArguments Outcome PoolClosed PoolSaturated"
-            " PoolTimeout ProgramNotFound ProtocolError RemoteError RestartIntensityExceeded SessionLimit SessionLost"
-            " SessionMismatch SessionNotFound TrioPoolError UnknownCommand Unserializable"
+            " PoolTimeout ProcessFailed ProgramNotFound ProtocolError RemoteError RestartIntensityExceeded SessionLimit"
+            " SessionLost SessionMismatch SessionNotFound TrioPoolError UnknownCommand Unserializable"
             " WorkerCrashed WorkerError WorkerInitFailed"
         ),
     }

@@ -56,6 +56,7 @@ CONTEXT_MANAGERS = ("AbstractAsyncContextManager", "AbstractContextManager", "As
 GIVEN = frozenset(
     [
         "Child",
+        "DynamicSupervisor",
         "EventStream",
         "MockWorker",
         "PoolSession",

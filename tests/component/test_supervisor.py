@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import random
 from typing import TYPE_CHECKING
@@ -16,7 +15,6 @@ from trio_pool._core._restart import Backoff, Restart
 from trio_pool._supervision import (
     ChildExited,
     ChildRestartScheduled,
-    ChildStarted,
     ChildStatus,
 )
 
@@ -78,7 +76,13 @@ async def test_a_failed_first_start_raises_the_childs_own_exception(autojump_clo
         assert len(puppet.attempts) == 1
         assert supervisor.which_children() == ()
         await supervisor.start_child(ChildSpec(id="a", start=puppet))
-    assert recorder.names() == ["ChildStarted", "ChildStopped"]
+    assert recorder.names("a") == [
+        "ChildStarting",
+        "ChildStartFailed",
+        "ChildStarting",
+        "ChildStarted",
+        "ChildStopped",
+    ]
 
 
 async def test_a_child_that_ends_without_having_started_has_failed(autojump_clock: MockClock) -> None:
@@ -160,7 +164,7 @@ async def test_started_of_an_incarnation_that_is_gone_is_ignored(autojump_clock:
         with pytest.raises(Crash):
             await supervisor.start_child(ChildSpec(id="a", start=keeps))
         statuses[0].started("too late")
-        assert recorder.events == []
+        assert recorder.names() == ["ChildStarting", "ChildStartFailed"]
         child = await supervisor.start_child(ChildSpec(id="a", start=keeps))
         await settle()
         assert (len(statuses), child.status) == (4, ChildStatus.RESTARTING)
@@ -418,82 +422,3 @@ async def test_a_planned_exit_before_the_start_is_a_failed_start(autojump_clock:
             await supervisor.start_child(ChildSpec(id="a", start=puppet))
             await supervisor.wait()
     assert len(puppet.attempts) == 3
-
-
-# ------------------------------------------------------------------------------------------- sub-supervisors, observers
-
-
-async def test_a_supervisor_is_a_child_like_any_other(autojump_clock: MockClock) -> None:
-    """A subtree that gives up is restarted as a whole by the supervisor above."""
-    leaves: list[Puppet] = []
-
-    async def subtree(*, task_status: trio.TaskStatus[None]) -> None:
-        async with open_supervisor(max_restarts=1) as supervisor:
-            leaves.append(Puppet([1.0, 1.0]))
-            await supervisor.start_child(ChildSpec(id="leaf", start=leaves[-1]))
-            task_status.started()
-            await supervisor.wait()
-
-    async with open_supervisor() as supervisor:
-        child = await supervisor.start_child(ChildSpec(id="sub", start=subtree))
-        await trio.sleep(2.5)
-        assert [leaf.started for leaf in leaves] == [[0.0, 1.0], [2.0]]
-        assert child.restarts == 1
-    assert [leaf.running for leaf in leaves] == [0, 0]
-
-
-async def test_events_tell_the_story_in_order(autojump_clock: MockClock) -> None:
-    """Each event has the child, the time and its data."""
-    recorder = Recorder()
-    error = Crash()
-    async with open_supervisor(on_event=recorder) as supervisor:
-        await supervisor.start_child(ChildSpec(id="a", start=Puppet([error])))
-        await trio.sleep(1)
-    assert recorder.names("a") == [
-        "ChildStarted",
-        "ChildExited",
-        "ChildRestartScheduled",
-        "ChildStarted",
-        "ChildStopped",
-    ]
-    assert [event.at for event in recorder.events] == [0.0, 0.0, 0.0, 0.0, 1.0]
-    assert recorder.of(ChildExited) == [ChildExited(child_id="a", at=0.0, error=error, planned=False)]
-    assert [event.restarts for event in recorder.of(ChildStarted)] == [0, 1]
-
-
-async def test_an_observer_that_raises_is_disabled(autojump_clock: MockClock, caplog: pytest.LogCaptureFixture) -> None:
-    """It is logged once and never called again; the children do not notice."""
-    calls: list[object] = []
-
-    def broken(event: object) -> None:
-        calls.append(event)
-        raise ValueError("broken observer")
-
-    async with open_supervisor(on_event=broken) as supervisor:
-        child = await supervisor.start_child(ChildSpec(id="a", start=Puppet([1.0])))
-        await trio.sleep(2)
-        assert (child.status, child.restarts) == (ChildStatus.RUNNING, 1)
-    assert len(calls) == 1
-    assert [record.message for record in caplog.records if record.levelno == logging.ERROR] == [
-        "on_event of supervisor 'supervisor' raised and is disabled"
-    ]
-
-
-async def test_crashes_are_logged_with_their_traceback(
-    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The supervisor keeps a crash from anybody else, so the log must have it; ids are fields."""
-
-    class Nasty(Exception):
-        def __repr__(self) -> str:
-            raise ValueError
-
-    async with open_supervisor(name="tree") as supervisor:
-        await supervisor.start_child(ChildSpec(id="a", start=Puppet([Crash("two\nlines"), Nasty()])))
-        await settle()
-    first, second = (record for record in caplog.records if record.levelno == logging.WARNING)
-    assert first.message == "child 'a' of supervisor 'tree' crashed: Crash('two\\nlines')"
-    assert second.message == "child 'a' of supervisor 'tree' crashed: <Nasty whose repr() raises>"
-    assert first.exc_info
-    assert first.exc_info[0] is Crash
-    assert (vars(first)["supervisor"], vars(first)["child_id"]) == ("tree", "a")

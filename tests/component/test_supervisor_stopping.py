@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 
 
 async def test_children_stop_side_by_side(autojump_clock: MockClock) -> None:
-    """Twenty children that each take two seconds to stop take two seconds, none reported."""
+    """With ``together``, twenty children that each take two seconds to stop take two seconds, none reported."""
     puppets = [Puppet(stopping=2.0) for _ in range(20)]
     recorder = Recorder()
-    async with open_supervisor(on_event=recorder) as supervisor:
+    async with open_supervisor(stop_order="together", on_event=recorder) as supervisor:
         for n, puppet in enumerate(puppets):
             await supervisor.start_child(ChildSpec(id=str(n), start=puppet))
     assert trio.current_time() == 2.0
@@ -34,7 +34,7 @@ async def test_children_that_outlive_the_shared_deadline_are_reported_and_awaite
 ) -> None:
     """The deadline is the longest ``shutdown`` of any child; who is late then is named, once."""
     recorder = Recorder()
-    async with open_supervisor(on_event=recorder) as supervisor:
+    async with open_supervisor(stop_order="together", on_event=recorder) as supervisor:
         for name, shutdown, stopping in (("a", 1.0, 2.0), ("b", 3.0, 10.0), ("c", 2.0, 0.0), ("d", 0.5, 20.0)):
             await supervisor.start_child(ChildSpec(id=name, start=Puppet(stopping=stopping), shutdown=shutdown))
     assert trio.current_time() == 20.0
@@ -100,7 +100,7 @@ async def test_no_time_to_stop_is_enough_for_a_child_that_stops_at_once(by_termi
         await supervisor.start_child(ChildSpec(id="a", start=Puppet(), shutdown=0))
         if by_terminate:
             await supervisor.terminate_child("a")
-    assert recorder.names() == ["ChildStarted", "ChildStopped"]
+    assert recorder.names("a") == ["ChildStarting", "ChildStarted", "ChildStopped"]
 
 
 @pytest.mark.parametrize("by_terminate", [True, False])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, assert_type
 
 import trio_pool
@@ -9,6 +10,8 @@ from trio_pool import testing, wire
 from trio_pool.bridge import Bridge, Session
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     import trio
 
 bridge = Bridge()
@@ -91,7 +94,49 @@ async def supervisors() -> None:
     async with trio_pool.open_supervisor("one_for_one", max_restarts=3, within=5.0) as supervisor:
         child = await supervisor.start_child(trio_pool.ChildSpec(id="db", start=service, restart="permanent"))
         assert_type(child, trio_pool.Child)
+        assert_type(child.status, trio_pool.ChildStatus)
+        assert_type(supervisor.which_children(), tuple[trio_pool.Child, ...])
+        assert_type(supervisor.count_children().workers, int)
+        assert_type(supervisor.get_childspec("db"), trio_pool.ChildSpec)
+        assert_type(supervisor.tree(), trio_pool.SupervisorNode)
+        await supervisor.restart_child("db")
+        await supervisor.terminate_child("db")
+        await supervisor.delete_child("db")
         await supervisor.wait()
+
+
+async def trees() -> None:
+    """Use every kind of child."""
+
+    @asynccontextmanager
+    async def connection(url: str) -> AsyncIterator[int]:
+        yield len(url)
+
+    def observe(event: trio_pool.SupervisorEvent) -> None:
+        match event:
+            case trio_pool.ChildExited():
+                assert_type(event.reason, trio_pool.Ending | None)
+            case trio_pool.SupervisorGaveUp():
+                assert_type(event.error, BaseException)
+            case _:
+                assert_type(event.supervisor, tuple[str, ...])
+
+    proxy = trio_pool.CommandLine(["proxy", "--port", "80"], cwd="/srv", env={"A": "1"}, clean_codes=[0, 3])
+    job = trio_pool.ChildSpec(id="job", start=proxy, restart=trio_pool.Restart.TEMPORARY, shutdown="brutal_kill")
+    children = [
+        trio_pool.ChildSpec(id="db", start=trio_pool.HeldOpen(connection), args=("tcp://db",), shutdown=1.0),
+        trio_pool.ChildSpec(id="proxy", start=proxy, backoff=trio_pool.Backoff(initial=1.0), start_timeout=1.0),
+        trio_pool.supervisor_spec("sub", [job], trio_pool.Strategy.ONE_FOR_ALL, max_restarts=1, within=60.0),
+        trio_pool.dynamic_supervisor_spec("jobs", job, max_children=10, restart="transient", significant=True),
+    ]
+    async with trio_pool.open_supervisor(
+        children=children, auto_shutdown="any_significant", stop_order="together", name="app", on_event=observe
+    ) as supervisor:
+        assert_type(supervisor, trio_pool.Supervisor)
+    async with trio_pool.open_dynamic_supervisor(job, max_children=10, backoff=None) as jobs:
+        assert_type(jobs, trio_pool.DynamicSupervisor)
+        child = await jobs.start_child("--fast", 1)
+        await jobs.terminate_child(child)
 
 
 async def adapters(pool: trio_pool.SessionPool) -> None:

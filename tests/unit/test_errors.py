@@ -24,7 +24,7 @@ NOT_EXECUTED = {
     "UnknownCommand", "InvalidArguments", "Unserializable", "ProgramNotFound", "FrameTooLarge",
     "WorkerInitFailed", "ChildError", "RestartIntensityExceeded",
 }  # fmt: skip
-MAYBE_EXECUTED = {"BroadcastFailed", "CommandTimeout", "WorkerCrashed", "ProtocolError"}
+MAYBE_EXECUTED = {"BroadcastFailed", "CommandTimeout", "WorkerCrashed", "ProtocolError", "ProcessFailed"}
 EXECUTED = {"RemoteError"}
 
 CLASSES: list[type[TrioPoolError]] = [
@@ -56,6 +56,8 @@ DATA: dict[str, object] = {
     "errors": (),
     "key": "configure_lm",
     "results": {"pool-0": 1},
+    "argv": ("serve", "--port", "80"),
+    "supervisor_path": ("app", "db"),
     "child_id": "db",
     "restarts": 4,
     "max_restarts": 3.0,

@@ -299,6 +299,24 @@ def _without_views(value: Any) -> Any:
     return value
 
 
+class ProcessFailed(TrioPoolError):
+    """A supervised program ended by itself and not cleanly; ``exit`` says how, ``argv`` which program it was."""
+
+    default_outcome = Outcome.MAYBE_EXECUTED
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        exit: Exit | None = None,  # noqa: A002  # the contract's name for it
+        argv: Sequence[str] = (),
+        **common: Unpack[Common],
+    ) -> None:
+        super().__init__(message, **common)
+        self.exit = exit
+        self.argv = tuple(argv)
+
+
 class ChildError(TrioPoolError):
     """A management call on a supervisor was refused; ``reason`` is OTP's word for why."""
 
@@ -311,7 +329,8 @@ class ChildError(TrioPoolError):
 class RestartIntensityExceeded(TrioPoolError):
     """A supervisor gave up: more restarts than ``max_restarts`` within ``within`` seconds.
 
-    ``errors`` holds the last child errors, oldest first; ``child_id`` the child that tipped the scale.
+    ``errors`` holds the last child errors, oldest first; ``child_id`` the child that tipped the scale, and
+    ``supervisor_path`` the place of its supervisor in the tree: names and child ids from the outermost one down.
     """
 
     def __init__(
@@ -323,6 +342,7 @@ class RestartIntensityExceeded(TrioPoolError):
         max_restarts: float = 0,
         within: float = 0.0,
         errors: Sequence[BaseException] = (),
+        supervisor_path: Sequence[str] = (),
         **common: Unpack[Common],
     ) -> None:
         super().__init__(message, **common)
@@ -331,3 +351,4 @@ class RestartIntensityExceeded(TrioPoolError):
         self.max_restarts = max_restarts
         self.within = within
         self.errors = tuple(errors)
+        self.supervisor_path = tuple(supervisor_path)

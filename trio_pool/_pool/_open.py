@@ -82,6 +82,7 @@ async def open_pool(
     indexes = {slot.worker_id: slot.index for slot in slots}
     try:
         async with open_supervisor(
+            stop_order="together",  # the workers share one deadline, whatever their number
             max_restarts=config.restart.limit(size),
             within=config.restart.within,
             backoff=config.restart.backoff,

@@ -6,31 +6,21 @@ What is done with the outcome of an incarnation is the supervisor's business; no
 from __future__ import annotations
 
 import math
-from enum import StrEnum
-from typing import TYPE_CHECKING
+from contextvars import Context, ContextVar, copy_context
+from typing import TYPE_CHECKING, Final
 
 import trio
 
+from .._core._roster import Member
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from .._core._restart import BackoffTimer
+    from .._core._strategy import ChildStatus, ChildType
     from ._spec import ChildSpec
+    from ._tree import Tree
 
-
-class ChildStatus(StrEnum):
-    """Where a child is in its life."""
-
-    STARTING = "starting"
-    """In its first start, or in one asked for with `Supervisor.restart_child`."""
-    RUNNING = "running"
-    """Started."""
-    RESTARTING = "restarting"
-    """It ended and waits for its restart, or is in the middle of it."""
-    STOPPING = "stopping"
-    """It was cancelled and has not ended yet."""
-    STOPPED = "stopped"
-    """It is not running and will not be unless asked; its specification may be kept or gone."""
+CURRENT: Final[ContextVar[ChildTask | None]] = ContextVar("trio_pool_child", default=None)
+"""The supervised child in whose task, or in a task below it, the code that asks is running."""
 
 
 class Child:
@@ -51,7 +41,12 @@ class Child:
     @property
     def id(self) -> str:
         """The id of its specification."""
-        return self._task.spec.id
+        return self._task.id
+
+    @property
+    def type(self) -> ChildType:
+        """Whether it is a worker or a supervisor."""
+        return self._task.kind
 
     @property
     def status(self) -> ChildStatus:
@@ -69,107 +64,96 @@ class Child:
         return max(0, self._task.starts - 1)
 
 
-class ChildTask:
+class ChildTask(Member):
     """The supervisor's side of a child: its specification, its state, and how to run one incarnation of it.
 
     Args:
         spec: Its specification.
         timer: The backoff of its restarts.
-        on_started: Called, without a checkpoint in between, when an incarnation has started.
+        tree: The supervisor it belongs to.
     """
 
-    def __init__(self, spec: ChildSpec, timer: BackoffTimer, on_started: Callable[[ChildTask], None]) -> None:
+    def __init__(self, spec: ChildSpec, timer: BackoffTimer, tree: Tree) -> None:
+        super().__init__(spec.id, timer, spec.restart, significant=spec.significant, kind=spec.type)
         self.spec = spec
-        self.timer = timer
+        self.tree = tree
         self.handle = Child(self)
-        self.status = ChildStatus.STOPPED
         self.value: object = None
-        self.starts = 0
+        self.inner: list[Tree] = []  # the supervisors open inside this child, as far as they are ours
         self.started = False  # this incarnation
         self.came_up = False  # any incarnation since `begin`: the task that waited for the first may look late
-        self.unwanted = False  # to be forgotten when it has ended
+        self.ignored = False  # the start since `begin` declined to run
         self.overdue = False  # reported as such
         self.start_error: BaseException | None = None
+        self.context: Context  # in which all incarnations run until the next `begin`
         self.settled = trio.Event()
         self.ended = trio.Event()
-        self._on_started = on_started
+        self.ended.set()  # there is no incarnation to wait for
         self._scope: trio.CancelScope | None = None
-
-    @property
-    def stopping(self) -> bool:
-        """Whether it was asked to stop and its task is not through with that."""
-        return self.status is ChildStatus.STOPPING
+        self._cancelled = False
 
     def begin(self) -> None:
-        """Get ready for a start that somebody waits for: ``settled`` tells its outcome, ``ended`` the task's end."""
-        self.status = ChildStatus.STARTING
-        self.started = False
+        """Get ready for a start that somebody waits for: ``settled`` tells its outcome."""
         self.came_up = False
+        self.ignored = False
         self.start_error = None
-        self.overdue = False
         self.settled = trio.Event()
-        self.ended = trio.Event()
+        self.context = copy_context()
 
-    def stop(self) -> None:
-        """Cancel the child, be it starting, running or waiting for its restart. Idempotent, never waits."""
-        if self.status is ChildStatus.STOPPED:
-            return
-        self.status = ChildStatus.STOPPING
+    def launch(self) -> None:
+        """Get ready for an incarnation, which may be cancelled from now on; ``ended`` tells its end."""
+        self.started = False
+        self.overdue = False
+        self.ended = trio.Event()
+        self._cancelled = False
+        # The shield: a supervised task hears cancellation from its supervisor alone. Were the scopes around the
+        # supervisor to reach in, an error raised in answer to such a cancellation would look like a crash and be
+        # charged, and no order or deadline of stopping could be kept. Nothing is left running by this: every way out of
+        # the supervisor's body passes through `Tree.stop`, which cancels this scope for good.
+        self._scope = trio.CancelScope(shield=True)
+
+    def cancel(self) -> None:
+        """Cancel the incarnation, be it waiting for its delay, starting or running. Idempotent, never waits."""
+        self._cancelled = True
         if self._scope is not None:
             self._scope.cancel(reason=f"supervisor stops child {self.spec.id!r}")
 
-    def finish(self) -> None:
-        """Note that its task is through and wake who waits for that."""
-        self.status = ChildStatus.STOPPED
-        self.settled.set()
-        self.ended.set()
-
-    async def run(self) -> BaseException | None:
-        """Run one incarnation to its end.
+    async def run(self, delay: float | None) -> BaseException | None:
+        """Run one incarnation to its end, after a delay unless that is None.
 
         Returns:
             What it raised, or None if it returned or its cancellation was all there was. A startable that neither
             started nor raised nor was stopped gives the error of a failed start.
         """
-        self.started = False
-        if self.stopping:
-            return None  # noqa: ASYNC910  # it ends the child's task
-        # The shield: a supervised task hears cancellation from its supervisor alone. Were the scopes around the
-        # supervisor to reach in, an error raised in answer to such a cancellation would look like a crash and be
-        # charged, and no order or deadline of stopping could be kept. Nothing is left running by this: every way out of
-        # the supervisor's body passes through `Tree.stop`, which cancels this scope for good.
-        deadline = trio.current_time() + self.spec.start_timeout
-        self._scope = scope = trio.CancelScope(shield=True, deadline=deadline)
-        error = await self._outcome(scope)
+        scope = self._scope
+        assert scope is not None  # noqa: S101  # `launch` comes first
+        error = await self._outcome(scope, delay)
         self._scope = None
-        if error is None and not self.started and not self.stopping:
+        if error is None and not self.started and not self._cancelled:
             if scope.cancel_called:
                 return trio.TooSlowError(f"child {self.spec.id!r} did not start within {self.spec.start_timeout:g} s")
             return RuntimeError(f"child {self.spec.id!r} exited without calling task_status.started()")
         return error
 
-    async def _outcome(self, scope: trio.CancelScope) -> BaseException | None:
+    async def _outcome(self, scope: trio.CancelScope, delay: float | None) -> BaseException | None:
         try:
             with scope:
-                await self._call(scope)
+                if delay is not None:
+                    # A checkpoint even without a delay, or a child failing as fast as it is started would leave nobody
+                    # else a turn. OTP puts a retry at the end of the supervisor's mailbox for the same reason.
+                    await trio.sleep(delay)
+                if not self._cancelled:
+                    scope.deadline = trio.current_time() + self.spec.start_timeout
+                    self.tree.child_starting(self)
+                    await self._call(scope)
         except BaseException as exc:  # noqa: ASYNC103  # not swallowed but handed on as a value
             # Whatever leaves the child must not reach the nursery, which would answer by cancelling the other children.
             # So all of it becomes a value. The supervisor restarts after an Exception, and keeps any other
             # BaseException to raise it out of its `async with` once the tree has stopped. Our own Cancelled is not
             # among them: the scope has absorbed it, out of a group too, and leaves the rest of the group. A Cancelled
             # that still gets here belongs to a scope elsewhere; no crash either, it leaves like KeyboardInterrupt.
-            return exc  # noqa: ASYNC104,ASYNC910  # as above; `pause` is a checkpoint before the next incarnation
-        return None
-
-    async def pause(self, delay: float) -> None:
-        """Wait before a restart, or until the child is stopped.
-
-        There is a checkpoint even without a delay, or a child failing as fast as it is started would leave nobody else
-        a turn. OTP puts a retry at the end of the supervisor's mailbox for the same reason.
-        """
-        with trio.CancelScope(shield=True) as self._scope:  # shielded for the reason `run` gives
-            await trio.sleep(delay)
-        self._scope = None
+            return exc  # noqa: ASYNC104,ASYNC910  # as above; an incarnation is all its task does
+        return None  # noqa: ASYNC910  # as above
 
     @trio.lowlevel.disable_ki_protection
     async def _call(self, scope: trio.CancelScope) -> None:
@@ -187,10 +171,8 @@ class ChildTask:
         scope.deadline = math.inf
         self.started = True
         self.came_up = True
-        self.starts += 1
         self.value = value
-        self.status = ChildStatus.RUNNING
-        self._on_started(self)
+        self.tree.child_started(self)
         self.settled.set()
 
 

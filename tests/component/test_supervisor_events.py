@@ -1,0 +1,211 @@
+"""What a supervisor tells: typed events, log records, and its tree as data and text."""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+from typing import TYPE_CHECKING
+
+import trio
+import trio.testing
+from _children import Crash, Puppet, Recorder, leaving, settle
+
+from trio_pool import Backoff, ChildSpec, PlannedExit, RestartIntensityExceeded, open_supervisor, supervisor_spec
+from trio_pool._supervision import ChildExited, ChildStarted, ChildStatus
+
+if TYPE_CHECKING:
+    import pytest
+    from trio.testing import MockClock
+
+# --------------------------------------------------------------------------------------------------- events and logging
+
+
+async def test_events_tell_the_story_in_order(autojump_clock: MockClock) -> None:
+    """Each event has the child, the time and its data."""
+    recorder = Recorder()
+    error = Crash()
+    async with open_supervisor(on_event=recorder) as supervisor:
+        await supervisor.start_child(ChildSpec(id="a", start=Puppet([error])))
+        await trio.sleep(1)
+    assert recorder.names() == [
+        "ChildStarting",
+        "ChildStarted",
+        "ChildExited",
+        "ChildRestartScheduled",
+        "ChildStarting",
+        "ChildStarted",
+        "ChildStopped",
+        "SupervisorStopped",
+    ]
+    assert [event.at for event in recorder.events] == [0.0] * 6 + [1.0] * 2
+    assert recorder.of(ChildExited) == [ChildExited(child_id="a", at=0.0, error=error, planned=False)]
+    assert [event.restarts for event in recorder.of(ChildStarted)] == [0, 1]
+
+
+async def test_an_observer_that_raises_is_disabled(autojump_clock: MockClock, caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged once and never called again; the children do not notice."""
+    calls: list[object] = []
+
+    def broken(event: object) -> None:
+        calls.append(event)
+        raise ValueError("broken observer")
+
+    async with open_supervisor(on_event=broken) as supervisor:
+        child = await supervisor.start_child(ChildSpec(id="a", start=Puppet([1.0])))
+        await trio.sleep(2)
+        assert (child.status, child.restarts) == (ChildStatus.RUNNING, 1)
+    assert len(calls) == 1
+    assert [record.message for record in caplog.records if record.levelno == logging.ERROR] == [
+        "on_event of supervisor 'supervisor' raised and is disabled"
+    ]
+
+
+async def test_crashes_are_logged_with_their_traceback(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The supervisor keeps a crash from anybody else, so the log must have it; ids are fields."""
+
+    class Nasty(Exception):
+        def __repr__(self) -> str:
+            raise ValueError
+
+    async with open_supervisor(name="tree") as supervisor:
+        await supervisor.start_child(ChildSpec(id="a", start=Puppet([Crash("two\nlines"), Nasty()])))
+        await settle()
+    first, second = (record for record in caplog.records if record.levelno == logging.WARNING)
+    assert first.message == "child 'a' of supervisor 'tree' crashed: Crash('two\\nlines')"
+    assert second.message == "child 'a' of supervisor 'tree' crashed: <Nasty whose repr() raises>"
+    assert first.exc_info
+    assert first.exc_info[0] is Crash
+    assert (vars(first)["supervisor"], vars(first)["child_id"]) == ("tree", "a")
+
+
+async def test_log_levels_follow_the_meaning(autojump_clock: MockClock, caplog: pytest.LogCaptureFixture) -> None:
+    """What was planned is DEBUG, a crash or a failed restart WARNING, a give-up or a late child ERROR."""
+    caplog.set_level(logging.DEBUG, "trio_pool.supervision")
+    lives = Puppet([PlannedExit(), None, Crash()], start_errors=[None, None, None, Crash()])
+    with leaving(RestartIntensityExceeded):
+        async with open_supervisor(max_restarts=2) as supervisor:
+            await supervisor.start_child(ChildSpec(id="late", start=Puppet(stopping=9.0)))
+            await supervisor.start_child(ChildSpec(id="a", start=lives))
+            await supervisor.wait()
+    told = [
+        (record.levelname, record.message.partition("'supervisor' ")[2].partition(":")[0]) for record in caplog.records
+    ]
+    assert told == [
+        ("DEBUG", "ended by plan"),
+        ("DEBUG", "ended"),
+        ("WARNING", "crashed"),
+        ("WARNING", "failed to restart"),
+        ("ERROR", "exhausted the restart limit; the supervisor stops"),
+        ("ERROR", "ignores its cancellation for 5 s; a task cannot be killed, waiting"),
+    ]
+
+
+async def test_every_exit_has_its_reason() -> None:
+    """Clean, planned, crashed; an interrupt has none, for it is no exit."""
+    recorder = Recorder()
+    lives = Puppet([None, PlannedExit(), Crash(), RestartIntensityExceeded(), KeyboardInterrupt()])
+    with leaving(KeyboardInterrupt):
+        async with open_supervisor(on_event=recorder) as supervisor:
+            await supervisor.start_child(ChildSpec(id="a", start=lives))
+            await supervisor.wait()
+    assert [event.reason for event in recorder.of(ChildExited)] == ["clean", "planned", "crashed", "clean", None]
+
+
+async def test_a_start_is_told_when_its_delay_is_over(autojump_clock: MockClock) -> None:
+    """Scheduled, then begun, then ready: each when it happens."""
+    recorder = Recorder()
+    backoff = Backoff(initial=4.0, jitter="none")
+    async with open_supervisor(backoff=backoff, on_event=recorder) as supervisor:
+        await supervisor.start_child(ChildSpec(id="a", start=Puppet([0.0, 0.0], starting=1.0)))
+        await trio.sleep(20)
+    told = [(type(event).__name__, event.at) for event in recorder.events[5:9]]
+    assert told == [("ChildStarted", 2.0), ("ChildExited", 2.0), ("ChildRestartScheduled", 2.0), ("ChildStarting", 6.0)]
+
+
+# ----------------------------------------------------------------------------------------------------------- the tree
+
+
+async def test_the_tree_is_drawn_as_it_is(autojump_clock: MockClock) -> None:
+    """Every child, with its state and restarts; supervisors below, also those that a child's own code has opened."""
+
+    async def own(*, task_status: trio.TaskStatus[None]) -> None:
+        async with open_supervisor(name="first") as first, open_supervisor("one_for_all", name="second"):
+            await first.start_child(ChildSpec(id="deep", start=Puppet()))
+            task_status.started()
+            await trio.sleep_forever()
+
+    backoff = Backoff(initial=50.0, maximum=50.0, jitter="none")
+    children = [
+        supervisor_spec(
+            "db", [ChildSpec(id="x", start=Puppet([1.0])), ChildSpec(id="y", start=Puppet())], "one_for_all"
+        ),
+        ChildSpec(id="own", start=own, restart="transient"),
+        ChildSpec(id="gone", start=Puppet()),
+        ChildSpec(id="loop", start=Puppet([0.0, 0.0]), backoff=backoff),
+    ]
+    async with open_supervisor("one_for_one", children=children, name="app", max_restarts=5, within=300.0) as app:
+        await app.terminate_child("gone")
+        await trio.sleep(2)
+        tree = app.tree()
+        assert str(tree).splitlines() == [
+            "app [one_for_one, 2 of 5 restarts in 300 s]",
+            "├─ db running (permanent) [one_for_all, 1 of 3 restarts in 5 s]",
+            "│  ├─ x running (permanent, restarted 1 x)",
+            "│  └─ y running (permanent, restarted 1 x)",
+            "├─ own running (transient)",
+            "│  ├─ first [one_for_one, 0 of 3 restarts in 5 s]",
+            "│  │  └─ deep running (permanent)",
+            "│  └─ second [one_for_all, 0 of 3 restarts in 5 s]",
+            "├─ gone stopped (permanent)",
+            "└─ loop restarting (permanent, restarted 1 x)",
+        ]
+        assert [child.id for child in tree.children] == ["db", "own", "gone", "loop"]
+        assert [node.name for node in tree.children[1].supervisors] == ["first", "second"]
+        assert str(tree.children[2]) == "gone stopped (permanent)"
+        await app.terminate_child("own")
+        assert app.tree().children[1].supervisors == ()
+
+
+async def test_a_supervisor_in_a_childs_own_code_knows_where_it_is(autojump_clock: MockClock) -> None:
+    """Its give-up says so, in text and as data."""
+
+    async def own() -> None:
+        leaf = ChildSpec(id="leaf", start=Puppet([1.0]))
+        async with open_supervisor(children=[leaf], max_restarts=0, name="inner") as supervisor:
+            await supervisor.wait()
+
+    with leaving(RestartIntensityExceeded) as caught:
+        async with open_supervisor(children=[ChildSpec(id="own", start=own)], max_restarts=0, name="app") as supervisor:
+            await supervisor.wait()
+    (below,) = caught.value.errors
+    assert isinstance(below, RestartIntensityExceeded)
+    assert below.supervisor_path == ("app", "own", "inner")
+    assert str(below).startswith("supervisor 'app/own/inner' gave up: child 'leaf'")
+
+
+async def test_children_run_in_the_context_of_who_asked_for_them() -> None:
+    """Whoever fails and so has them restarted: a task inherits the context of its starter otherwise."""
+    variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="nobody")
+    seen: list[str] = []
+
+    async def failing(*, task_status: trio.TaskStatus[None]) -> None:
+        variable.set("failing")
+        task_status.started()
+        await trio.testing.wait_all_tasks_blocked()
+        if len(seen) < 2:
+            raise Crash
+
+    async def sibling() -> None:
+        seen.append(variable.get())
+        await trio.sleep_forever()
+
+    variable.set("asker")
+    async with open_supervisor("one_for_all") as supervisor:
+        await supervisor.start_child(ChildSpec(id="a", start=failing, restart="transient"))
+        await supervisor.start_child(ChildSpec(id="b", start=sibling))
+        with trio.fail_after(5):
+            while len(seen) < 2:
+                await settle()
+    assert seen == ["asker", "asker"]
