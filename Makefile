@@ -105,6 +105,8 @@ test-load: $(DEV)
 test-chaos: $(DEV)
 	@$(PYTEST) tests/stress -m chaos $(ARGS)
 
+# So many supervisors are tried beside a model of OTP's; elsewhere the test's own number.
+test-all: export TRIO_POOL_EXAMPLES := 2000
 test-all: $(DEV)
 	@$(PYTEST) --storms $(STORMS) --document-results .document-results.json $(ARGS)
 
