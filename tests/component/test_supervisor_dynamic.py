@@ -74,6 +74,37 @@ async def test_children_that_ended_for_good_are_forgotten() -> None:
         assert supervisor.which_children() == ()
 
 
+async def test_a_child_may_be_named() -> None:
+    """An id of one's own is refused while it is taken and skipped by the numbers; once the child is gone it is free."""
+    async with open_dynamic_supervisor(ChildSpec(id="job", start=trio.sleep_forever)) as supervisor:
+        named = await supervisor.start_child(id="job-1")
+        other = await supervisor.start_child()
+        assert [child.id for child in (named, other)] == ["job-1", "job-2"]
+        assert await reason_of(lambda: supervisor.start_child(id="job-1")) == "already_started"
+        assert supervisor.count_children().specs == 2
+        await supervisor.terminate_child(named)
+        assert (await supervisor.start_child(id="job-1")).id == "job-1"
+        with pytest.raises(ValueError, match="id must be"):
+            await supervisor.start_child(id="")
+
+
+async def test_a_named_child_that_waits_for_its_restart_is_present() -> None:
+    """Its id is taken although it does not run: already_present."""
+
+    async def crash(*, task_status: trio.TaskStatus[None]) -> None:
+        task_status.started()
+        await trio.lowlevel.checkpoint()
+        raise Crash
+
+    slow = Backoff(initial=100.0, maximum=100.0, jitter="none")
+    template = ChildSpec(id="job", start=crash, backoff=slow)
+    async with open_dynamic_supervisor(template, max_restarts=10, within=5000.0) as supervisor:
+        child = await supervisor.start_child(id="it")
+        await settle()
+        assert child.status is ChildStatus.RESTARTING
+        assert await reason_of(lambda: supervisor.start_child(id="it")) == "already_present"
+
+
 async def test_the_call_table_of_simple_one_for_one() -> None:
     """No child can be restarted or deleted; one that has ended may be terminated again, another's may not."""
     template = ChildSpec(id="job", start=Puppet())

@@ -43,7 +43,7 @@ from ._failures import (
 from ._request import MAX_DISPATCHES, Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable
 
     from .._core._errors import TrioPoolError, WorkerInitFailed
     from .._core._messages import Encoded, Message
@@ -167,7 +167,7 @@ class Broadcasts:
 
     # -- calls ---------------------------------------------------------------------------------------------------------
 
-    def start(self, command: str, encoded: Encoded, key: str | None, slots: Sequence[Slot]) -> Broadcast:
+    def start(self, command: str, encoded: Encoded, key: str | None, slots: Iterable[Slot]) -> Broadcast:
         """Take a call in and send it to the workers that are idle; its caller waits for ``done``, or leaves it.
 
         Raises:

@@ -4,32 +4,25 @@ from __future__ import annotations
 
 import os
 from contextlib import asynccontextmanager
-from random import Random
 from typing import TYPE_CHECKING
 
 import trio
 
 from .._core._config import PoolConfig
-from .._core._errors import WorkerInitFailed
 from .._core._events import GaveUp, RestartScheduled
-from .._core._groups import interrupt_in
 from .._process._running import WorkerSetup
-from .._supervision import ChildRestartScheduled, ChildSpec, SupervisorGaveUp, open_supervisor
-from ._health import watch_health
+from .._supervision import ChildRestartScheduled, SupervisorGaveUp, open_supervisor
 from ._observers import Observers
 from ._pool import SessionPool
 from ._router import Router
-from ._slot import Slot
+from ._slots import Slots, housekeeping
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Sequence
     from typing import Unpack
 
     from .._core._config import PoolOptions
-    from .._supervision import Supervisor, SupervisorEvent
-
-# How long a slot may take to stop before the supervisor says so: a worker's own stop ladder is done in two seconds.
-_SLOT_STOP = 2.0
+    from .._supervision import SupervisorEvent
 
 
 @asynccontextmanager
@@ -67,33 +60,30 @@ async def open_pool(
     setup = WorkerSetup.make(app, config)
     observers = Observers(name, config.on_event)
     router = Router(config, size, observers)
-    slots = tuple(Slot(index, name, router, setup) for index in range(size))
-    pool = SessionPool(name, router, slots, observers)
+    slots = Slots(name, router, setup)
+    given_up: list[BaseException] = []
+    hit: BaseException | None = None
 
     def observe(event: SupervisorEvent) -> None:
-        if isinstance(event, ChildRestartScheduled) and event.child_id in indexes:
-            router.emit(RestartScheduled, slot=indexes[event.child_id], delay=event.delay)
+        if isinstance(event, ChildRestartScheduled):
+            slot = slots.index_of(event.child_id)
+            if slot is not None:
+                router.emit(RestartScheduled, slot=slot, delay=event.delay)
         elif isinstance(event, SupervisorGaveUp):
-            # At once: those who wait must not wait for the tree to stop.
-            router.close(event.error)
-            router.fail_waiting()
-            router.emit(GaveUp, error=event.error)
+            given_up.append(event.error)
+            if len(given_up) == 1:
+                # At once: those who wait must not wait for the tree to stop.
+                router.close(event.error)
+                router.fail_waiting()
+                router.emit(GaveUp, error=event.error)
 
-    indexes = {slot.worker_id: slot.index for slot in slots}
     try:
-        async with open_supervisor(
-            stop_order="together",  # the workers share one deadline, whatever their number
-            max_restarts=config.restart.limit(size),
-            within=config.restart.within,
-            backoff=config.restart.backoff,
-            rng=Random(config.seed),  # noqa: S311  # it spreads delays, it guards nothing
-            name=name,
-            on_event=observe,
-        ) as supervisor:
-            await supervisor.start_child(ChildSpec(id=f"{name}-timer", start=router.deadlines.timer.run))
-            await _start_all(supervisor, slots, config)
+        # Whatever gives up below takes all down: the limits that matter are those of the supervisors below.
+        async with open_supervisor(name=name, max_restarts=0, on_event=observe) as supervisor:
+            await supervisor.start_child(housekeeping(router))
+            await slots.start(supervisor)
             router.opened_at = trio.current_time()
-            await supervisor.start_child(ChildSpec(id=f"{name}-health", start=watch_health, args=(router,)))
+            pool = SessionPool(name, router, slots, supervisor, observers)
             try:
                 yield pool
             except BaseException:
@@ -102,11 +92,21 @@ async def open_pool(
                 router.fail_waiting()
                 raise
             await _drain(router, config.shutdown_grace)
+    except (Exception, trio.Cancelled) as exc:  # noqa: ASYNC103  # raised below, if it is what has to leave
+        if not given_up:
+            raise
+        hit = exc.__cause__ if exc in given_up else exc
     finally:
         router.close()
         router.fail_all()
         router.closed_at = trio.current_time()
         observers.close()
+    if given_up:
+        # Who gave up first, and why, is worth knowing; that it went up the tree from there is not. A Cancelled is not
+        # the body's error: if it met the give-up on its way, this takes its place.
+        if isinstance(hit, Exception) and hit not in given_up:
+            raise given_up[0] from hit
+        raise given_up[0]
 
 
 async def _drain(router: Router, grace: float) -> None:
@@ -120,25 +120,3 @@ async def _drain(router: Router, grace: float) -> None:
         # Also when this is cut short: those who wait must not wait for the tree to stop.
         router.draining = False
         router.fail_waiting()
-
-
-async def _start_all(supervisor: Supervisor, slots: Sequence[Slot], config: PoolConfig) -> None:
-    """Start all workers side by side; the first failure stops the rest and is raised."""
-    failures: list[WorkerInitFailed] = []
-
-    async def start(slot: Slot) -> None:  # noqa: ASYNC910  # starting a child has checkpoints
-        spec = ChildSpec(id=slot.worker_id, start=slot.run, restart=config.restart.restart, shutdown=_SLOT_STOP)
-        try:
-            await supervisor.start_child(spec)
-        except WorkerInitFailed as exc:
-            failures.append(exc)
-            nursery.cancel_scope.cancel()
-
-    try:
-        async with trio.open_nursery() as nursery:
-            for slot in slots:
-                nursery.start_soon(start, slot)
-    except BaseExceptionGroup as group:
-        raise interrupt_in(group) from None  # the group adds nothing: it is this nursery's
-    if failures:
-        raise failures[0]

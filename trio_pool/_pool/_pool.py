@@ -28,9 +28,11 @@ if TYPE_CHECKING:
     from .._core._messages import Encoded
     from .._core._session_table import SessionInfo
     from .._process._worker import PoolWorker
+    from .._supervision import Supervisor
     from ._observers import EventStream, Observers
     from ._router import Router
     from ._slot import Slot
+    from ._slots import Slots
 
     R = TypeVar("R")
     Ts = TypeVarTuple("Ts")
@@ -43,8 +45,10 @@ class SessionPool:
     `PoolClosed`; if it gave up on its workers, that error's ``__cause__`` says so.
     """
 
-    def __init__(self, name: str, router: Router, slots: tuple[Slot, ...], observers: Observers) -> None:
+    def __init__(self, name: str, router: Router, slots: Slots, supervisor: Supervisor, observers: Observers) -> None:
         self.name = name
+        self.supervisor = supervisor
+        """The root of its tree, to look at: ``print(pool.supervisor.tree())``. It is the pool that manages it."""
         self._router = router
         self._slots = slots
         self._observers = observers

@@ -54,23 +54,35 @@ class DynamicSupervisor(SupervisorBase):
     _tree: DynamicTree
 
     @trio.lowlevel.enable_ki_protection
-    async def start_child(self, *args: object) -> Child:
+    async def start_child(
+        self,
+        *args: object,
+        id: str | None = None,  # noqa: A002  # OTP's name for it, as in `ChildSpec`
+    ) -> Child:
         """Start another child, with these arguments after the template's, and wait until it has started.
 
+        Args:
+            args: Its arguments.
+            id: Its id; None for the template's with a number.
+
         Returns:
-            The child's handle; its ``id`` is the template's with a number.
+            The child's handle.
 
         Raises:
-            ChildError: There are ``max_children`` already, counting those that wait for a restart (``max_children``),
-                the start was called off (``terminated``), or the supervisor is closed (``closed``).
+            ChildError: The id is taken (``already_started``, or ``already_present`` if that child waits for a restart),
+                there are ``max_children`` already, counting those that wait for a restart (``max_children``), the start
+                was called off (``terminated``), or the supervisor is closed (``closed``).
+            ValueError: The id is not a non-empty str.
             Exception: The very exception that the start raised. It is not charged and not retried.
         """
         await trio.lowlevel.checkpoint()
         tree = self._tree
-        spec = attrs.evolve(
-            tree.template, id=f"{tree.template.id}-{next(tree.numbers)}", args=(*tree.template.args, *args)
-        )
-        tree.check_open(spec.id)
+        if id is None:
+            names = (f"{tree.template.id}-{number}" for number in tree.numbers)
+            id = next(name for name in names if name not in tree.children)  # noqa: A001  # as above
+        spec = attrs.evolve(tree.template, id=id, args=(*tree.template.args, *args))
+        tree.check_open(id)
+        tree.check_new(id)
         if len(tree.children) >= tree.max_children:
             raise tree.refusal(spec.id, "max_children", f": there are {len(tree.children)}")
         return (await tree.start_new(spec)).handle

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import attrs
 import trio
@@ -12,7 +12,7 @@ from .._core._strategy import AutoShutdown, ChildStatus, ChildType, StopOrder, S
 from ._render import SupervisorNode, draw
 from ._settings import Settings
 from ._spec import check_specs, is_exit
-from ._tree import Tree
+from ._tree import ALIVE, Tree
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Iterable
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from ._spec import ChildSpec
 
 S = TypeVar("S", bound="SupervisorBase")
-
-ALIVE: Final = (ChildStatus.RUNNING, ChildStatus.STOPPING)
-"""What management calls take for running: a child that is stopping has not ended."""
 
 
 @attrs.frozen
@@ -131,9 +128,7 @@ class Supervisor(SupervisorBase):
         """
         await trio.lowlevel.checkpoint()
         self._tree.check_open(spec.id)
-        present = self._tree.children.get(spec.id)
-        if present is not None:
-            raise self._tree.refusal(spec.id, "already_started" if present.status in ALIVE else "already_present")
+        self._tree.check_new(spec.id)
         if spec.significant and self._tree.settings.auto_shutdown is AutoShutdown.NEVER:
             raise self._tree.refusal(spec.id, "bad_combination", ": significant, and auto_shutdown is 'never'")
         return (await self._tree.start_new(spec)).handle

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from ._settings import Settings
     from ._spec import ChildSpec
 
+ALIVE: Final = (ChildStatus.RUNNING, ChildStatus.STOPPING)
+"""What management calls take for running: a child that is stopping has not ended."""
 _KEPT_ERRORS: Final = 8
 """Child errors a give-up carries: enough to tell one cause from many; each keeps its traceback's frames alive."""
 
@@ -414,6 +416,12 @@ class Tree:
         """Raise a `ChildError` if nothing can be started any more."""
         if self._stopping:
             raise self.refusal(child_id, "closed") from self._gave_up
+
+    def check_new(self, child_id: str) -> None:
+        """Raise a `ChildError` if there is a child of this id."""
+        present = self.children.get(child_id)
+        if present is not None:
+            raise self.refusal(child_id, "already_started" if present.status in ALIVE else "already_present")
 
     def refusal(self, child_id: str, reason: str, detail: str = "") -> ChildError:
         """Return the error of a refused call."""
