@@ -38,6 +38,7 @@ VALID: dict[str, object] = {
     "checkout_timeout": 0,
     "timeout": math.inf,
     "abandon_grace": 0.5,
+    "concurrency": 4,
     "max_queue": 0,
     "start_timeout": 10,
     "shutdown_grace": 0,
@@ -71,6 +72,7 @@ def test_defaults_are_the_promised_ones() -> None:
         "checkout_timeout": 5,
         "timeout": 30,
         "abandon_grace": 1,
+        "concurrency": 1,
         "max_queue": 1000,
         "start_timeout": 30,
         "shutdown_grace": 5,
@@ -110,6 +112,7 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "checkout_timeout": (-1, math.nan, "5", None, True),
     "timeout": (0, -1, math.nan, "5", None),
     "abandon_grace": (-0.1, math.inf, "1"),
+    "concurrency": (0, 1.5, "1", True),
     "max_queue": (-1, 1.5, math.inf, None),
     "start_timeout": (0, "30", []),
     "shutdown_grace": (-1, math.inf, False),
@@ -241,6 +244,7 @@ def test_a_file_gives_the_same_as_the_constructor(tmp_path: Path) -> None:
         checkout_timeout = 0
         timeout = inf
         abandon_grace = 0.5
+        concurrency = 4
         max_queue = 0
         start_timeout = 10
         shutdown_grace = 0

@@ -183,6 +183,7 @@ class PoolOptions(TypedDict, total=False):
     checkout_timeout: float
     timeout: float
     abandon_grace: float
+    concurrency: int
     max_queue: int
     start_timeout: float
     shutdown_grace: float
@@ -207,6 +208,7 @@ class PoolConfig(_Checked):
         checkout_timeout: Longest wait for a worker; ``math.inf`` for no limit, 0 for no wait.
         timeout: Whole budget of a command, its wait in the queue included; ``math.inf`` for no limit.
         abandon_grace: How long a command nobody waits for may run on before its worker is killed.
+        concurrency: Async commands that one worker may run at once, beside at most one sync command.
         max_queue: Requests that may wait; one more is refused at once with `PoolSaturated`.
         start_timeout: Longest time from spawn to ready; ``math.inf`` for no limit. Kept broadcasts come on
             top: each has ``timeout``, or if that is ``math.inf`` this.
@@ -231,6 +233,7 @@ class PoolConfig(_Checked):
     checkout_timeout: float = attrs.field(default=5.0, validator=number(at_least=0, infinite=True))
     timeout: float = attrs.field(default=30.0, validator=number(above=0, infinite=True))
     abandon_grace: float = attrs.field(default=1.0, validator=number(at_least=0))
+    concurrency: int = attrs.field(default=1, validator=_integer(1))
     max_queue: int = attrs.field(default=1000, validator=_integer(0))
     start_timeout: float = attrs.field(default=30.0, validator=number(above=0, infinite=True))
     shutdown_grace: float = attrs.field(default=5.0, validator=number(at_least=0))

@@ -1,80 +1,78 @@
 """The dispatch queue: who runs next, and where. Pure bookkeeping; the pool carries its answers out.
 
-Tickets wait in the order they were submitted. A ticket without a session runs on any worker. A session's tickets run
-one at a time, in order, and once its first has run, on the one incarnation that holds its state. So each worker has a
-heap of tickets pinned to it and all share one heap of the others, both ordered by submission; only a session's
-*head* is ever in a heap, the rest wait behind it in the session's record. A worker that falls idle takes the older of
-its two candidates. This keeps two promises at once: nobody waits while a worker that may serve it is idle, and no
-pinned ticket loses its place to a younger one.
+A worker runs at most one sync ticket and, beside it, up to ``concurrency`` async ones; or one *lease*, which wants a
+worker that runs nothing and then has it alone. A ticket waits while no worker that may run it has room for its kind.
 
-Idle workers are taken most recently used first: their caches are warm (measured: 34 against 42 µs for a lone request on
-two workers). A new session goes to the idle worker with the fewest sessions instead.
+Tickets wait in the order they were submitted. A ticket without a session runs on any worker. A session's tickets run
+one at a time, in order, and once its first has run, on the one incarnation that holds its state; those marked *beside*
+neither wait for the session's others nor hold them up, but run on its worker all the same. So each worker has heaps of
+tickets pinned to it and all share heaps of the others, one for each kind, all ordered by submission; of those of a
+session that wait in line only the *head* is ever in a heap, the rest wait behind it in the session's record. A worker
+that gets room takes the oldest of its candidates, again and again. This keeps two promises at once: nobody waits while
+a worker that may serve it has room, and no pinned ticket loses its place to a younger one.
+
+A lease would starve among tickets that each need only a part of a worker. So it counts as a candidate even where
+something runs, and from the moment it is the oldest one, its worker takes nothing: it runs empty, and then takes the
+lease. A lease that any worker may take holds all of them back until the first is empty, or the lease has left.
+
+Workers that run nothing are taken most recently used first: their caches are warm (measured: 34 against 42 µs for a
+lone request on two workers). A new session goes to the one with the fewest sessions instead. Only when there is none,
+an async ticket runs beside others, or a sync one beside async ones: where the fewest run, for a death costs all of
+them, and they share one interpreter.
 
 Beside the queue there are *errands*: tickets for one certain worker each, by which the pool tells something to all its
-workers. They take their turn by their number like the others, but they are not waiting requests: they neither count as
+workers. They take their turn by their number as sync tickets, but they are not waiting requests: they neither count as
 such nor fill the queue, and whoever makes them bounds how many there are.
 """
 
 from __future__ import annotations
 
-from enum import Enum, auto
+from collections import deque
 from heapq import heapify, heappop, heappush
+from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from ._errors import PoolSaturated
+from ._rooms import Rooms, WorkerLoad
+from ._ticket import Kind, Phase, Ticket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection
 
     from ._session_table import SessionRecord
 
 _COMPACT_ABOVE: Final = 64  # arbitrary: below this many withdrawn tickets, rebuilding the heaps is not worth a thought
 
 
-class Phase(Enum):
-    """Where a ticket is."""
-
-    NEW = auto()
-    WAITING = auto()
-    RUNNING = auto()
-    DONE = auto()
-
-
-class Ticket:
-    """A request's place in the queue; the pool's requests derive from it."""
-
-    __slots__ = ("incarnation", "number", "phase", "session")
-
-    def __init__(self, session: SessionRecord | None = None) -> None:
-        self.session = session
-        self.phase = Phase.NEW
-        self.number = 0
-        """The order of submission; a ticket that is dispatched again keeps it."""
-        self.incarnation: int | None = None
-        """The worker that runs it; of an errand, also the one it waits for."""
-
-
 T = TypeVar("T", bound=Ticket)
+
+_number = attrgetter("number")
 
 
 class DispatchQueue(Generic[T]):
     """Decides which ticket runs on which worker. Workers are known by their incarnation number.
 
+    `submit` and `pin` say whether their own ticket runs now. Whatever else an operation starts it appends to
+    ``started``, which the caller empties: each ticket there knows its worker.
+
     Args:
         max_queue: How many tickets may wait; see `submit`.
+        concurrency: How many async tickets a worker may run at once.
     """
 
-    def __init__(self, max_queue: int) -> None:
+    def __init__(self, max_queue: int, concurrency: int = 1) -> None:
         self._max_queue = max_queue
-        self._idle: dict[int, None] = {}  # in order of use, the most recent last
-        self._running: dict[int, T] = {}
+        self._workers: dict[int, WorkerLoad[T]] = {}
+        self._rooms: Rooms[T] = Rooms(concurrency)
         self._sessions: dict[int, int] = {}  # incarnation -> number of sessions bound to it
-        self._shared: list[tuple[int, T]] = []
-        self._pinned: dict[int, list[tuple[int, T]]] = {}
+        self._shared: tuple[list[tuple[int, T]], ...] = ([], [], [])
         self._errands: dict[int, list[tuple[int, T]]] = {}
         self._submitted = 0
         self._waiting = 0
         self._withdrawn = 0
+        self._unsettled = False  # something may have become able to start that no worker's own turn would find
+        self.started: deque[T] = deque()
+        """What has been started and not yet carried out, in order."""
 
     @property
     def waiting(self) -> int:
@@ -84,32 +82,26 @@ class DispatchQueue(Generic[T]):
     @property
     def busy(self) -> int:
         """How many workers run a ticket."""
-        return len(self._running)
+        return sum(worker.load > 0 for worker in self._workers.values())
 
     @property
     def idle(self) -> list[int]:
-        """The idle workers, the most recently used last."""
-        return list(self._idle)
+        """The workers in use that run nothing, the most recently used last."""
+        return list(self._rooms.idle)
 
-    def running(self, incarnation: int) -> T | None:
-        """Return the ticket this worker runs."""
-        return self._running.get(incarnation)
+    def load(self, incarnation: int) -> int:
+        """Return how many tickets this worker runs."""
+        worker = self._workers.get(incarnation)
+        return 0 if worker is None else worker.load
+
+    def running(self, incarnation: int) -> list[T]:
+        """Return the tickets this worker runs, the oldest first."""
+        worker = self._workers.get(incarnation)
+        return [] if worker is None else worker.running()
 
     def sessions(self, incarnation: int) -> int:
         """Return how many sessions are bound to this worker."""
         return self._sessions.get(incarnation, 0)
-
-    def __iter__(self) -> Iterator[T]:
-        """All waiting tickets but errands, in no promised order."""
-        for heap in (self._shared, *self._pinned.values()):
-            for _, ticket in heap:
-                if ticket.phase is Phase.WAITING:
-                    yield ticket
-                    if ticket.session is not None:
-                        yield from ticket.session.waiting
-        for ticket in self._running.values():
-            if ticket.session is not None:
-                yield from ticket.session.waiting
 
     # -- tickets -------------------------------------------------------------------------------------------------------
 
@@ -120,30 +112,34 @@ class DispatchQueue(Generic[T]):
             PoolSaturated: It would have to wait and ``max_queue`` tickets wait already.
         """
         session = ticket.session
-        if session is None:
-            incarnation = next(reversed(self._idle), None)
-        elif session.head is not None:
-            incarnation = None
+        # Where nothing runs, no lease waits: it would have taken that worker.
+        if session is None and self._rooms.idle:
+            worker: WorkerLoad[T] | None = self._rooms.idle[next(reversed(self._rooms.idle))]
+        elif session is not None and session.head is not None and not ticket.beside:
+            worker = None
         else:
-            incarnation = self._idle_for(session)
-        if incarnation is None and self._waiting >= self._max_queue:
+            worker = self._choose(ticket, self._submitted + 1)
+        if worker is None and self._waiting >= self._max_queue:
             message = f"{self._waiting} requests are waiting already (max_queue = {self._max_queue})"
             raise PoolSaturated(message, queued=self._waiting, max_queue=self._max_queue)
         self._submitted += 1
         ticket.number = self._submitted
-        if incarnation is not None:
-            if session is not None:
+        if session is not None:
+            if ticket.beside:
+                session.beside[ticket] = None
+            elif session.head is None:
                 session.head = ticket
-            self._start(ticket, incarnation)
-            return incarnation
+        if worker is not None:
+            self._start(ticket, worker)
+            if self._unsettled:
+                self.settle()
+            return worker.incarnation
         self._waiting += 1
         ticket.phase = Phase.WAITING
-        if session is not None and session.head is not None:
-            session.waiting.append(ticket)
-        else:
-            if session is not None:
-                session.head = ticket
+        if session is None or session.head is ticket or ticket.beside:
             self._push(ticket)
+        else:
+            session.waiting.append(ticket)
         return None
 
     def withdraw(self, ticket: T) -> bool:
@@ -153,33 +149,41 @@ class DispatchQueue(Generic[T]):
         self._waiting -= 1
         ticket.phase = Phase.DONE
         session = ticket.session
-        if session is not None and session.head is not ticket:
+        if session is not None and session.head is not ticket and not ticket.beside:
             session.waiting.remove(ticket)
             return True
         # It stays in its heap, to be skipped when it comes up: taking it out would cost a search.
         self._withdrawn += 1
+        self._unsettled = self._unsettled or ticket.kind is Kind.LEASE
         if session is not None:
-            # The next of the session cannot run either: what kept the head waiting keeps it too.
-            self._advance(session)
+            self._leave_session(session, ticket)
+            # What kept the old head waiting may be nothing to the new one, if it is of another kind.
+            head: T | None = session.head
+            worker = None if head is None or ticket.beside else self._choose(head, head.number)
+            if head is not None and worker is not None:
+                self._start_waiting(head, worker)
+                self._withdrawn += 1
+        self.settle()
         self._compact()
         return True
 
-    def requeue(self, ticket: T) -> int | None:
-        """Return a ticket that was running, on a worker now removed, to its old place; return the worker that runs it
-        now.
+    def abandon(self, ticket: T) -> None:
+        """Note that nobody waits for a running ticket: its worker takes nothing new until it has ended."""
+        worker = self._workers[ticket.incarnation or 0]
+        if not ticket.abandoned:
+            ticket.abandoned = True
+            worker.abandoned += 1
+            self._rooms.file(worker)
 
-        It may exceed ``max_queue``, by no more than the number of workers: it was admitted once.
+    def finish(self, ticket: T) -> bool:
+        """Note that a running ticket has ended; return whether its worker runs nothing now.
+
+        `serve` must follow, with no other operation between.
         """
-        ticket.incarnation = None
-        session = ticket.session
-        incarnation = next(reversed(self._idle), None) if session is None else self._idle_for(session)
-        if incarnation is not None:
-            self._start(ticket, incarnation)
-            return incarnation
-        self._waiting += 1
-        ticket.phase = Phase.WAITING
-        self._push(ticket)
-        return None
+        worker = self._workers[ticket.incarnation or 0]
+        self._end(ticket, worker)
+        self._rooms.file(worker)
+        return worker.main is None and not worker.asyncs
 
     # -- errands -------------------------------------------------------------------------------------------------------
 
@@ -192,14 +196,15 @@ class DispatchQueue(Generic[T]):
         """Take an errand for this worker alone; return whether it runs now.
 
         Args:
-            ticket: The errand; it has no session.
+            ticket: The errand; it is a sync one and has no session.
             incarnation: The worker. One that is not here yet, or is held, gets it with `add_worker`.
             number: Its place, from `next_number`; no other errand of this worker has the same.
         """
         ticket.number = number
         ticket.incarnation = incarnation
-        if incarnation in self._idle:
-            self._start(ticket, incarnation)
+        worker = self._rooms.idle.get(incarnation) or self._rooms.beside[Kind.SYNC].get(incarnation)
+        if worker is not None and not self._is_kept_for_lease(worker, number):
+            self._start(ticket, worker)
             return True
         ticket.phase = Phase.WAITING
         heappush(self._errands.setdefault(incarnation, []), (number, ticket))
@@ -214,137 +219,240 @@ class DispatchQueue(Generic[T]):
         errands = self._errands[ticket.incarnation]
         errands.remove((ticket.number, ticket))
         heapify(errands)
+        if not errands:
+            del self._errands[ticket.incarnation]
         return True
 
     # -- workers -------------------------------------------------------------------------------------------------------
 
-    def add_worker(self, incarnation: int) -> T | None:
-        """Take a worker that is ready (again); return the ticket it runs now, or None if it is idle."""
-        ticket = self._take(incarnation)
-        if ticket is None:
-            self._idle[incarnation] = None
-        else:
-            self._start(ticket, incarnation)
-        return ticket
+    def add_worker(self, incarnation: int) -> None:
+        """Take a worker that is ready, or one that was held, into use."""
+        worker = self._workers.get(incarnation)
+        if worker is None:
+            worker = self._workers[incarnation] = WorkerLoad(incarnation)
+        worker.held = False
+        self._rooms.file(worker)
+        self.serve(incarnation)
 
-    def release(self, incarnation: int) -> T | None:
-        """Note that a worker's ticket has ended; return the ticket it runs next, or None if it is idle now."""
-        self._finish(incarnation)
-        return self.add_worker(incarnation)
+    def serve(self, incarnation: int) -> None:
+        """Start what a worker has room for, the oldest first."""
+        worker = self._workers[incarnation]
+        while self._waiting or self._errands:
+            heap = self._next(worker)
+            if heap is None:
+                break
+            self._start_first(heap, worker)
+        if self._unsettled:
+            self.settle()
 
-    def hold(self, incarnation: int) -> bool:
-        """Take an idle worker out of use until `add_worker`; False if it is not idle."""
-        if incarnation not in self._idle:
-            return False
-        del self._idle[incarnation]
-        return True
+    def hold(self, incarnation: int) -> None:
+        """Give a worker nothing new until `add_worker`; what it runs runs on."""
+        worker = self._workers.get(incarnation)
+        if worker is not None:
+            worker.held = True
+            self._rooms.file(worker)
 
-    def remove_worker(self, incarnation: int, *, finished: bool) -> T | None:
-        """Forget a worker that died; return the ticket it ran.
+    def remove_worker(self, incarnation: int, again: Collection[T] = ()) -> None:
+        """Forget a worker that died. `settle` must follow.
+
+        What waited for it alone is found again through the sessions bound to it, each of which must now be unbound or
+        closed.
 
         Args:
             incarnation: The worker.
-            finished: The ticket has had its outcome, so its session may go on; otherwise `requeue` it.
+            again: Those of the tickets it ran that return to their old places. They may exceed ``max_queue``: they were
+                admitted once. The others are done, so their sessions may go on.
         """
-        self._idle.pop(incarnation, None)
-        ticket = self._running.get(incarnation)
-        if ticket is not None:
-            if finished:
-                self._finish(incarnation)
+        worker = self._workers.pop(incarnation)
+        self._rooms.drop(incarnation)
+        for ticket in worker.running():
+            ticket.abandoned = False
+            if ticket in again:
+                ticket.incarnation = None
+                ticket.phase = Phase.WAITING
+                self._waiting += 1
+                self._push(ticket)
             else:
-                del self._running[incarnation]
-        # Those pinned to it are found again through their sessions, each of which must now be unbound or closed.
-        self._pinned.pop(incarnation, None)
+                ticket.phase = Phase.DONE
+                if ticket.session is not None:
+                    self._leave_session(ticket.session, ticket)
         for _, errand in self._errands.pop(incarnation, ()):
             errand.phase = Phase.NEW  # whoever pinned it may pin it elsewhere
-        return ticket
+        self._unsettled = True
+
+    def settle(self) -> None:
+        """Start whatever can start, the first in line first, each where it runs best.
+
+        For what changes more than one worker's prospects: a death, a lease that has come to run, or left.
+        """
+        if not self._unsettled:
+            return
+        self._unsettled = False
+        while True:
+            first: list[tuple[int, T]] | None = None
+            where: WorkerLoad[T] | None = None
+            for worker in self._rooms:
+                heap = self._next(worker)
+                if heap is not None and (first is None or heap[0] < first[0]):
+                    first, where = heap, worker
+            if first is None or where is None:
+                self._unsettled = False
+                return
+            if any(first is heap for heap in self._shared):
+                # Any of the workers that have room for it takes it next: it is the oldest of all.
+                where = self._choose(first[0][1], first[0][0]) or where
+            self._start_first(first, where)
 
     # -- sessions ------------------------------------------------------------------------------------------------------
 
-    def unbind(self, session: SessionRecord) -> int | None:
-        """Set a session free from its worker; return the worker that runs its head now, if one could take it."""
+    def unbind(self, session: SessionRecord) -> None:
+        """Set a session free from its worker; `settle` then finds its tickets another."""
         self._forget(session)
-        head: T | None = session.head
-        if head is None or head.phase is not Phase.WAITING:
-            return None
-        incarnation = self._idle_for(session)
-        if incarnation is not None:
-            self._waiting -= 1
-            self._start(head, incarnation)
-        else:
-            heappush(self._shared, (head.number, head))
-        return incarnation
+        for ticket in self._exposed(session):
+            self._push(ticket)
+            self._unsettled = True
 
     def close_session(self, session: SessionRecord) -> list[T]:
-        """Take all waiting tickets of a session out, in order; a running one runs on. The session is bound no more."""
-        tickets: list[T] = list(session.waiting)
+        """Take all waiting tickets of a session out, in order; what runs runs on. The session is bound no more.
+
+        `settle` must follow.
+        """
+        exposed = self._exposed(session)
+        tickets: list[T] = sorted((*exposed, *session.waiting), key=_number)
         session.waiting.clear()
         self._waiting -= len(tickets)
-        head: T | None = session.head
-        if head is not None and head.phase is Phase.WAITING:
-            self._waiting -= 1
-            self._withdrawn += 1
-            session.head = None
-            tickets.insert(0, head)
+        self._withdrawn += len(exposed)
         for ticket in tickets:
             ticket.phase = Phase.DONE
+            self._leave_session(session, ticket)
+            self._unsettled = self._unsettled or ticket.kind is Kind.LEASE
         self._forget(session)
         self._compact()
         return tickets
 
     # -- inside --------------------------------------------------------------------------------------------------------
 
-    def _idle_for(self, session: SessionRecord) -> int | None:
-        if session.incarnation is not None:
-            return session.incarnation if session.incarnation in self._idle else None
-        return min(reversed(self._idle), key=self.sessions, default=None)
+    def _choose(self, ticket: T, number: int) -> WorkerLoad[T] | None:
+        """Return the worker on which a ticket that is next of its session starts best, if there is room for it."""
+        session = ticket.session
+        idle, beside = self._rooms.idle, self._rooms.beside[ticket.kind]
+        if session is None:
+            if idle:
+                return idle[next(reversed(idle))]
+        elif session.incarnation is not None:
+            worker = idle.get(session.incarnation) or beside.get(session.incarnation)
+            return None if worker is None or self._is_kept_for_lease(worker, number) else worker
+        elif idle:
+            return idle[min(reversed(idle), key=self.sessions)]
+        able = (worker for worker in reversed(beside.values()) if not self._is_kept_for_lease(worker, number))
+        if session is None:
+            return min(able, key=lambda worker: worker.load, default=None)
+        return min(able, key=lambda worker: (worker.load, self.sessions(worker.incarnation)), default=None)
 
-    def _start(self, ticket: T, incarnation: int) -> None:
-        self._idle.pop(incarnation, None)
-        self._running[incarnation] = ticket
+    def _next(self, worker: WorkerLoad[T]) -> list[tuple[int, T]] | None:
+        """Return the heap whose first ticket is the next this worker starts, if it has room."""
+        main = worker.main
+        if worker.held or worker.abandoned or (main is not None and main.kind is Kind.LEASE):
+            return None
+        lease = heap = self._oldest(worker, Kind.LEASE)
+        if main is None:
+            heap = _older(heap, self._oldest(worker, Kind.SYNC))
+            heap = _older(heap, self._errands.get(worker.incarnation) or None)
+        if len(worker.asyncs) < self._rooms.concurrency:
+            heap = _older(heap, self._oldest(worker, Kind.ASYNC))
+        # A lease waits for the worker to run empty, and whoever is younger waits for the lease.
+        return None if heap is lease and (main is not None or worker.asyncs) else heap
+
+    def _oldest(self, worker: WorkerLoad[T], kind: Kind) -> list[tuple[int, T]] | None:
+        """Return the heap with the oldest ticket of a kind that this worker may run."""
+        shared, pinned = self._shared[kind], worker.pinned[kind]
+        while shared and not _waits_at(shared[0][1], None):
+            heappop(shared)
+            self._withdrawn -= 1
+        while pinned and not _waits_at(pinned[0][1], worker.incarnation):
+            heappop(pinned)
+            self._withdrawn -= 1
+        return _older(shared or None, pinned or None)
+
+    def _is_kept_for_lease(self, worker: WorkerLoad[T], number: int) -> bool:
+        """Tell whether a lease older than this number waits for the worker to run empty."""
+        heap = self._oldest(worker, Kind.LEASE)
+        return heap is not None and heap[0][0] < number
+
+    def _start_first(self, heap: list[tuple[int, T]], worker: WorkerLoad[T]) -> None:
+        ticket = heappop(heap)[1]
+        if ticket.incarnation is None:
+            self._start_waiting(ticket, worker)
+        else:  # an errand
+            if not heap:
+                del self._errands[worker.incarnation]
+            self._start(ticket, worker)
+            self.started.append(ticket)
+
+    def _start_waiting(self, ticket: T, worker: WorkerLoad[T]) -> None:
+        self._waiting -= 1
+        self._start(ticket, worker)
+        self.started.append(ticket)
+        if ticket.kind is Kind.LEASE:
+            self._unsettled = True  # whom it has held back elsewhere may start now
+
+    def _start(self, ticket: T, worker: WorkerLoad[T]) -> None:
+        if ticket.kind is Kind.ASYNC:
+            worker.asyncs[ticket] = None
+        else:
+            worker.main = ticket
         ticket.phase = Phase.RUNNING
-        ticket.incarnation = incarnation
+        ticket.incarnation = worker.incarnation
+        self._rooms.file(worker)
         session = ticket.session
         if session is not None and session.incarnation is None:
-            session.incarnation = incarnation
-            self._sessions[incarnation] = self._sessions.get(incarnation, 0) + 1
+            session.incarnation = worker.incarnation
+            self._sessions[worker.incarnation] = self._sessions.get(worker.incarnation, 0) + 1
+            for other in self._exposed(session):
+                # What any worker could have run is this one's from now on. A lease among it holds back the others no
+                # more.
+                self._push(other)
+                self._withdrawn += 1
+                self._unsettled = self._unsettled or other.kind is Kind.LEASE
 
-    def _finish(self, incarnation: int) -> None:
-        ticket = self._running.pop(incarnation)
-        ticket.phase = Phase.DONE
-        if ticket.session is not None and ticket.session.head is ticket:
-            self._advance(ticket.session)
-
-    def _advance(self, session: SessionRecord) -> None:
-        """Make the next ticket of a session its head."""
-        if session.waiting:
-            session.head = session.waiting.popleft()
-            self._push(session.head)
+    def _end(self, ticket: T, worker: WorkerLoad[T]) -> None:
+        if worker.main is ticket:
+            worker.main = None
         else:
-            session.head = None
+            del worker.asyncs[ticket]
+        if ticket.abandoned:
+            ticket.abandoned = False
+            worker.abandoned -= 1
+        ticket.phase = Phase.DONE
+        if ticket.session is not None:
+            self._leave_session(ticket.session, ticket)
+
+    def _leave_session(self, session: SessionRecord, ticket: T) -> None:
+        """Take a ticket that ended out of its session; the next in line becomes the head."""
+        if ticket.beside:
+            session.beside.pop(ticket, None)
+        elif session.head is ticket:
+            if session.waiting:
+                session.head = session.waiting.popleft()
+                self._push(session.head)
+            else:
+                session.head = None
+
+    @staticmethod
+    def _exposed(session: SessionRecord) -> list[T]:
+        """Return a session's waiting tickets that stand in heaps, in order."""
+        tickets: list[T] = [ticket for ticket in session.beside if ticket.phase is Phase.WAITING]
+        if session.head is not None and session.head.phase is Phase.WAITING:
+            tickets.append(session.head)
+        return sorted(tickets, key=_number)
 
     def _push(self, ticket: T) -> None:
-        session = ticket.session
-        if session is None or session.incarnation is None:
-            heappush(self._shared, (ticket.number, ticket))
-        else:
-            heappush(self._pinned.setdefault(session.incarnation, []), (ticket.number, ticket))
-
-    def _take(self, incarnation: int) -> T | None:
-        """Pop the oldest waiting ticket this worker may run."""
-        pinned = self._pinned.get(incarnation)
-        for heap in (self._shared, pinned):
-            while heap and heap[0][1].phase is not Phase.WAITING:
-                heappop(heap)
-                self._withdrawn -= 1
-        heap = pinned if pinned and (not self._shared or pinned[0] < self._shared[0]) else self._shared
-        errands = self._errands.get(incarnation)
-        if errands and (not heap or errands[0] < heap[0]):
-            return heappop(errands)[1]
-        if not heap:
-            return None
-        self._waiting -= 1
-        return heappop(heap)[1]
+        home = None if ticket.session is None else ticket.session.incarnation
+        worker = None if home is None else self._workers.get(home)
+        if home is None:
+            heappush(self._shared[ticket.kind], (ticket.number, ticket))
+        elif worker is not None:  # else it died, and its sessions are about to be set free
+            heappush(worker.pinned[ticket.kind], (ticket.number, ticket))
 
     def _forget(self, session: SessionRecord) -> None:
         incarnation = session.incarnation
@@ -361,7 +469,26 @@ class DispatchQueue(Generic[T]):
         """Rebuild the heaps once most of what is in them has been withdrawn."""
         if self._withdrawn <= _COMPACT_ABOVE or self._withdrawn <= self._waiting:
             return
-        for heap in (self._shared, *self._pinned.values()):
-            heap[:] = [entry for entry in heap if entry[1].phase is Phase.WAITING]
-            heapify(heap)
+        for worker in self._workers.values():
+            for heap in worker.pinned:
+                _clean(heap, worker.incarnation)
+        for heap in self._shared:
+            _clean(heap, None)
         self._withdrawn = 0
+
+
+def _waits_at(ticket: Ticket, home: int | None) -> bool:
+    """Tell whether a ticket found in a heap, a worker's or the shared one, is there by right and not left behind."""
+    session = ticket.session
+    return ticket.phase is Phase.WAITING and (None if session is None else session.incarnation) == home
+
+
+def _older(one: list[tuple[int, T]] | None, other: list[tuple[int, T]] | None) -> list[tuple[int, T]] | None:
+    """Return the heap whose first ticket is the older; None stands for an empty one."""
+    return one if other is None or (one is not None and one[0] < other[0]) else other
+
+
+def _clean(heap: list[tuple[int, T]], home: int | None) -> None:
+    # Each ticket once: one that left a heap and came back may stand in it twice.
+    heap[:] = {entry[1]: entry for entry in heap if _waits_at(entry[1], home)}.values()
+    heapify(heap)

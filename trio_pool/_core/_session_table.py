@@ -47,10 +47,11 @@ class SessionInfo:
 
 
 class SessionRecord:
-    """One session as the pool keeps it. `DispatchQueue` owns ``head``, ``waiting`` and ``incarnation``."""
+    """One session as the pool keeps it. `DispatchQueue` owns ``head``, ``waiting``, ``beside`` and ``incarnation``."""
 
     __slots__ = (
         "announced",
+        "beside",
         "created_at",
         "head",
         "incarnation",
@@ -79,6 +80,13 @@ class SessionRecord:
         # cycle.
         self.head: Any = None
         self.waiting: deque[Any] = deque()
+        # Those that neither wait for these nor hold them up, waiting or running.
+        self.beside: dict[Any, None] = {}
+
+    @property
+    def in_use(self) -> bool:
+        """Whether it has a request, waiting or running."""
+        return self.head is not None or bool(self.beside)
 
     @property
     def status(self) -> SessionStatus:
@@ -201,7 +209,7 @@ class SessionTable:
         for record in self._records.values():
             if record.last_used + self._ttl > now:
                 break
-            if record.head is None:
+            if not record.in_use:
                 ids.append(record.session_id)
             else:
                 busy.append(record)

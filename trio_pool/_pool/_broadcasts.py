@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from .._core._dispatch_queue import Phase
 from .._core._errors import InvalidArguments, PoolSaturated
 from .._core._session_table import MAX_ID_BYTES, is_id
+from .._core._ticket import Phase
 from .._process._commands import request as pack
 from ._failures import (
     answered_too_late,
@@ -237,7 +237,8 @@ class Broadcasts:
             return
         errand.broadcast.reached[slot.index] = slot.incarnation
         if router.queue.pin(errand, slot.incarnation, errand.broadcast.number):
-            router.assign_waiting(errand, slot.incarnation)
+            router.queue.started.append(errand)
+            router.carry_out()
 
     def sent(self, errand: Errand) -> None:
         """Take note that a worker has it: from now on it has the pool's ``timeout``."""
@@ -260,7 +261,7 @@ class Broadcasts:
                 self._close(errand, error)
             elif broadcast.key is not None:
                 self._failed_unheard(errand, worker, error)
-        router.release(slot, worker)
+        router.release(errand, slot, worker)
 
     def _failed_unheard(self, errand: Errand, worker: PoolWorker, error: TrioPoolError) -> None:
         """Settle a failure of which the caller can no longer be told."""
@@ -321,7 +322,7 @@ class Broadcasts:
 
     def _abandon(self, errand: Errand, reason: str) -> None:
         errand.deadline = math.inf  # from here on the grace counts
-        self._router.deadlines.abandon(self._router.holder(errand)[0], reason)
+        self._router.deadlines.abandon(errand, reason)
 
     def _is_kept(self, broadcast: Broadcast) -> bool:
         return broadcast.key is not None and self._kept.get(broadcast.key) is broadcast

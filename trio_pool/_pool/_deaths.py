@@ -1,4 +1,4 @@
-"""Settling a worker's death: the request it ran, and the sessions that lived in it."""
+"""Settling a worker's death: the requests it ran, and the sessions that lived in it."""
 
 from __future__ import annotations
 
@@ -22,61 +22,60 @@ if TYPE_CHECKING:
 def settle(router: Router, worker: PoolWorker) -> None:
     """Settle what a dead worker leaves behind; its last replies have been delivered.
 
-    A request it had begun fails, for it may have taken effect. One it had not begun goes back to its place in the queue
-    as if nothing had happened, unless the state of its session died. Sessions whose state was used are lost, the others
-    bind anew. A broadcast it ran, or was to run, is its own matter.
+    Each request it ran is judged by itself. One it had begun fails, for it may have taken effect. One it had not begun
+    goes back to its place in the queue as if nothing had happened, unless the state of its session died. Sessions whose
+    state was used are lost, the others bind anew. A broadcast it ran, or was to run, is its own matter.
+
+    Only when all of them have found their places, anything starts elsewhere: the oldest first.
     """
     incarnation = worker.incarnation
-    request = router.queue.running(incarnation)
-    if isinstance(request, Errand):
-        request = None
-    begun = request is not None and request.begun(worker)
-    if request is not None and request.session is not None and begun and not request.answered:
-        # Nobody can know whether it touched the session's state, so it counts as use. A reply would have told.
-        request.session.used = True
+    queue = router.queue
+    running = queue.running(incarnation)
+    requests = [request for request in running if not isinstance(request, Errand)]
+    begun = {request for request in requests if request.begun(worker)}
+    for request in begun:
+        if request.session is not None and not request.answered:
+            # Nobody can know whether it touched the session's state, so it counts as use. A reply would have told.
+            request.session.used = True
     bound = [session for session in router.sessions if session.incarnation == incarnation]
     for session in bound:
         session.lost_with = worker.crashed(begun=None) if session.used else None
-    again = request is not None and not begun and _may_go_elsewhere(router, request)
-    router.queue.remove_worker(incarnation, finished=not again)
+    again = {request for request in requests if request not in begun and _may_go_elsewhere(router, request)}
+    queue.remove_worker(incarnation, again)
     router.broadcasts.worker_dead(worker)
-    if request is not None and not request.finished and not again:
-        router.finish(request, RequestResult.FAILED, None, _failure(router, request, worker, begun=begun))
+    for request in running:
+        router.abandoned.pop(request, None)
+    for request in requests:
+        if not request.finished and request not in again:
+            error = _failure(router, request, worker, begun=request in begun)
+            router.finish(request, RequestResult.FAILED, None, error)
     for session in bound:
         router.emit(SessionForgotten, session_id=session.session_id, incarnation=incarnation, lost=session.used)
         if session.used:
             session.lost = True
-            for ticket in router.queue.close_session(session):
+            for ticket in queue.close_session(session):
                 router.finish(ticket, RequestResult.FAILED, None, session_lost(ticket))
-    homeless = [session for session in bound if not session.lost]
-    if request is not None and again and request.session is None:
-        _move(router, None, request)
-    # The oldest first: an idle worker is theirs who have waited longest, not whose session was made first.
-    for session in sorted(homeless, key=lambda session: session.head.number if session.head else 0):
-        _move(router, session, request if again else None)
+        else:
+            queue.unbind(session)
+    for request in requests:
+        if request in again:
+            _again(router, request, incarnation)
+    queue.settle()
+    router.carry_out()
 
 
-def _move(router: Router, session: SessionRecord | None, request: Request | None) -> None:
-    """Set a session free, and send its request, or one without a session, back into the queue."""
-    elsewhere = None if session is None else router.queue.unbind(session)
-    if elsewhere is not None and session is not None:
-        router.assign_waiting(session.head, elsewhere)
-    if request is None or request.session is not session:
-        return
+def _again(router: Router, request: Request, incarnation: int) -> None:
+    """Note that a request is to be dispatched again."""
     router.redispatched += 1
     router.emit(
         RequestRedispatched,
         request_id=request.request_id,
         session_id=request.session_id,
         command=request.command,
-        incarnation=request.incarnation,
+        incarnation=incarnation,
     )
     request.queue_deadline = trio.current_time() + request.patience  # it waits for another worker anew
-    elsewhere = router.queue.requeue(request)
-    if elsewhere is None:
-        router.deadlines.by(request.due)
-    else:
-        router.assign_waiting(request, elsewhere)
+    router.deadlines.by(request.due)
 
 
 def _may_go_elsewhere(router: Router, request: Request) -> bool:

@@ -27,7 +27,7 @@ async def ping_idle(router: Router) -> None:
     async with trio.open_nursery() as nursery:
         for slot in list(router.slots.values()):
             worker = slot.serving
-            if worker is None or router.queue.running(worker.incarnation) is not None:
+            if worker is None or router.queue.load(worker.incarnation):
                 continue
             if worker.status in (WorkerStatus.READY, WorkerStatus.DEGRADED):
                 nursery.start_soon(_ping, router, slot, worker)
@@ -51,12 +51,13 @@ async def _ping(router: Router, slot: Slot, worker: PoolWorker) -> None:
 @trio.lowlevel.enable_ki_protection  # as all that changes the router's state is
 async def _ask(router: Router, slot: Slot, worker: PoolWorker) -> None:
     await worker.health_check(router.config.health.timeout)
-    if slot.serving is not worker or router.queue.running(worker.incarnation) is not None:
+    if slot.serving is not worker or router.queue.load(worker.incarnation):
         return
     if not worker.health_failures:
         if worker.status is WorkerStatus.DEGRADED:
             worker.advance(WorkerEvent.RECOVERED)
-            router.assign_waiting(router.queue.add_worker(worker.incarnation), worker.incarnation)
+            router.queue.add_worker(worker.incarnation)
+            router.carry_out()
         return
     router.queue.hold(worker.incarnation)
     worker.advance(WorkerEvent.MISSED)

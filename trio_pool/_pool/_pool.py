@@ -138,7 +138,7 @@ class SessionPool:
             message = f"{fn!r:.200} cannot be imported by name in a worker"
             raise Unserializable(message, path="fn", type_name=type(fn).__name__)
         encoded = pack("__call__", {"function": f"{module}:{name}", "args": args}, None, self.config.max_frame)
-        value: R = await self._execute(None, name, encoded, math.inf, math.inf)
+        value: R = await self._execute(None, name, encoded, math.inf, math.inf, declared=False)
         return value
 
     # Protected from KeyboardInterrupt between the admission and the `try`, and within the router's bookkeeping.
@@ -150,6 +150,8 @@ class SessionPool:
         encoded: Encoded,
         timeout: float | None,  # see `execute_in_session`
         checkout_timeout: float | None,
+        *,
+        declared: bool = True,
     ) -> Any:  # whatever the command returns
         router = self._router
         config = router.config
@@ -160,6 +162,7 @@ class SessionPool:
                 session_id,
                 timeout=config.timeout if timeout is None else timeout,
                 checkout_timeout=config.checkout_timeout if checkout_timeout is None else checkout_timeout,
+                declared=declared,
                 drive=True,
             )
         except TrioPoolError:
@@ -361,7 +364,9 @@ class SessionPool:
             return WorkerInfo(
                 worker_id=slot.worker_id, slot=slot.index, incarnation=slot.incarnation, pid=None, status=status
             )
-        request = self._router.queue.running(worker.incarnation)
+        running = self._router.queue.running(worker.incarnation)
+        requests = [request for request in running if not isinstance(request, Errand)]
+        request = next(iter(requests or running), None)
         return WorkerInfo(
             worker_id=slot.worker_id,
             slot=slot.index,
@@ -369,9 +374,10 @@ class SessionPool:
             pid=worker.pid,
             status=worker.status,
             sessions=self._router.queue.sessions(worker.incarnation),
-            request_id=None if request is None or isinstance(request, Errand) else request.request_id,
+            request_id=requests[0].request_id if requests else None,
             session_id=None if request is None else request.session_id,
             begun=request is not None and request.begun(worker),
+            request_ids=tuple(request.request_id for request in requests),
         )
 
     async def health_check(self) -> PoolHealth:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from .._core._dispatch_queue import Phase, Ticket
+from .._core._ticket import Kind, Phase, Ticket
 
 if TYPE_CHECKING:
     from .._core._errors import TrioPoolError
@@ -29,6 +30,9 @@ class Request(Ticket):
         command: Its command, for errors and events.
         encoded: What goes onto the wire; packed once, sent with a new wire id each time it is dispatched.
         session: Its session.
+        kind: What it needs of a worker.
+        beside: It neither waits for its session's others nor holds them up.
+        submitted_at: When it was admitted.
         queue_deadline: When it stops waiting for a worker.
         deadline: When its whole budget ends.
     """
@@ -43,6 +47,8 @@ class Request(Ticket):
         "encoded",
         "error",
         "finished",
+        "kill_at",
+        "kill_reason",
         "patience",
         "queue_deadline",
         "request_id",
@@ -58,12 +64,14 @@ class Request(Ticket):
         command: str,
         encoded: Encoded | None,
         session: SessionRecord | None,
+        kind: Kind = Kind.SYNC,
         *,
+        beside: bool = False,
         submitted_at: float,
         queue_deadline: float,
         deadline: float,
     ) -> None:
-        super().__init__(session)
+        super().__init__(session, kind, beside=beside)
         self.request_id = request_id
         self.command = command
         self.encoded = encoded
@@ -79,6 +87,9 @@ class Request(Ticket):
         """True once it has its outcome."""
         self.answered = False
         """True once the worker's reply has come, be it too late for the outcome."""
+        self.kill_at = math.inf
+        """When its worker is killed unless it has ended: set when it is abandoned."""
+        self.kill_reason = ""
         self.value: Any = None
         self.error: TrioPoolError | None = None
         self._router = router

@@ -4,22 +4,22 @@ All state changes happen here, in synchronous functions that no checkpoint divid
 something: a caller, a slot's reader, the timer. The decisions themselves are the sans-IO queue's and session table's.
 
 A request ends once, in `finish`. What may still come for it afterwards (the reply to a caller that has left) only frees
-the worker. A worker whose request was abandoned takes nothing new until that has ended, and is killed if it takes too
-long.
+its place in the worker. A worker in which a request was abandoned is told to cancel it, and takes nothing new until
+that has ended. If that takes longer than `abandon_grace`, it is killed, with whatever else it runs.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING
 
 import trio
 
-from .._core._dispatch_queue import DispatchQueue, Phase
+from .._core._dispatch_queue import DispatchQueue
 from .._core._errors import Outcome, PoolClosed, PoolSaturated, WorkerCrashed
 from .._core._events import RequestDispatched, RequestFinished, RequestResult, SessionBound, StaleReply, WorkerKilled
 from .._core._restart import is_number
 from .._core._session_table import SessionTable
+from .._core._ticket import Kind, Phase
 from .._core._worker_states import WorkerStatus
 from ..errors import PoolTimeout
 from ._broadcasts import Broadcasts, Errand
@@ -29,7 +29,7 @@ from ._failures import pool_closed, refused, session_ended, session_lost, waited
 from ._request import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from .._core._config import PoolConfig
     from .._core._errors import TrioPoolError
@@ -53,12 +53,17 @@ class Router:
     def __init__(self, config: PoolConfig, size: int, observers: Observers) -> None:
         self.config = config
         self.size = size
-        self.queue: DispatchQueue[Request] = DispatchQueue(config.max_queue)
+        self.queue: DispatchQueue[Request] = DispatchQueue(config.max_queue, config.concurrency)
+        self.flags: Mapping[str, frozenset[str]] = {}
+        """How the application has declared its commands, those that are more than plain sync ones. All workers run the
+        same application, so whichever got ready last has said it; before the first, every command counts as plain."""
         self.sessions = SessionTable(config.sessions.ttl, config.sessions.max_sessions)
         self.slots: dict[int, Slot] = {}
         """The slots with a worker that is or was ready, by its incarnation."""
         self.requests: dict[int, Request] = {}
         """The requests without an outcome, by id."""
+        self.abandoned: dict[Request, None] = {}
+        """Those nobody waits for any more whose workers have not ended them yet."""
         self.deadlines = Deadlines(self)
         self.broadcasts = Broadcasts(self)
         self.pings: dict[int, trio.Event] = {}
@@ -118,10 +123,20 @@ class Router:
         *,
         timeout: float,
         checkout_timeout: float,
+        declared: bool = True,
         drive: bool = False,
     ) -> Request:
         """Take a request in and send it at once if a worker is free; the caller waits for it and, leaving early,
         cancels it.
+
+        Args:
+            command: What it is called.
+            encoded: What is sent; None for a lease.
+            session_id: Its session, if it has one.
+            timeout: Seconds for everything.
+            checkout_timeout: Seconds to wait for a worker.
+            declared: ``command`` is a command's name, so that its declaration applies.
+            drive: The caller goes on to `drive`.
 
         Raises:
             PoolClosed, PoolSaturated, SessionLost, SessionLimit: It was refused; nothing is left of it.
@@ -134,12 +149,15 @@ class Router:
         known = session_id is not None and self.sessions.get(session_id) is not None
         session = None if session_id is None else self._session(session_id, now)
         self.submitted += 1
+        flags = self.flags.get(command, ()) if declared else ()
         request = Request(
             self,
             self.submitted,
             command,
             encoded,
             session,
+            Kind.LEASE if encoded is None else Kind.ASYNC if "async" in flags else Kind.SYNC,
+            beside="concurrent" in flags and encoded is not None,
             submitted_at=now,
             queue_deadline=now + checkout_timeout,
             deadline=now + timeout,
@@ -162,7 +180,9 @@ class Router:
         self.requests[request.request_id] = request
         self.deadlines.by(min(request.queue_deadline, request.deadline) if incarnation is None else request.due)
         if incarnation is not None:
-            self._assign(request, incarnation, drive=drive)
+            self._assign(request, drive=drive)
+            if self.queue.started:
+                self.carry_out()
         return request
 
     def _session(self, session_id: str, now: float) -> SessionRecord:
@@ -187,9 +207,9 @@ class Router:
 
     # -- a request's way -----------------------------------------------------------------------------------------------
 
-    def _assign(self, request: Request, incarnation: int, *, drive: bool = False) -> None:
+    def _assign(self, request: Request, *, drive: bool = False) -> None:
         """Hand a request to the worker the queue has chosen."""
-        slot = self.slots[incarnation]
+        slot, worker = self.holder(request)
         session = request.session
         request.wire_id = 0
         request.dispatches += 1
@@ -202,15 +222,15 @@ class Router:
                 session_id=request.session_id,
                 command=request.command,
                 slot=slot.index,
-                incarnation=incarnation,
+                incarnation=worker.incarnation,
             )
-            if session is not None and session.announced != incarnation:
-                session.announced = incarnation
-                self.emit(SessionBound, session_id=session.session_id, incarnation=incarnation)
-        slot.post(request, drive=drive)
+            if session is not None and session.announced != worker.incarnation:
+                session.announced = worker.incarnation
+                self.emit(SessionBound, session_id=session.session_id, incarnation=worker.incarnation)
+        slot.post(request, worker, drive=drive)
         if request.encoded is None:
             # A lease: its holder is told, and the worker stays taken until `release_lease`.
-            request.finish(slot.worker, None)
+            request.finish(worker, None)
 
     def replied(self, request: Request, message: Message) -> None:
         """Take the reply to a request: the outcome, unless it has one, and the worker is free."""
@@ -232,29 +252,39 @@ class Router:
                     request_id=request.request_id,
                 )
                 self.finish(request, RequestResult.FAILED, None, error)
-        self.release(slot, worker)
+        self.release(request, slot, worker)
 
-    def release(self, slot: Slot, worker: PoolWorker) -> None:
-        """Give a worker whose request has ended to the next; one that is lost is settled when it is dead."""
-        slot.kill_at = math.inf
+    def release(self, request: Request, slot: Slot, worker: PoolWorker) -> None:
+        """Give the place of a request that has ended to the next; a worker that is lost is settled when it is dead."""
+        self.abandoned.pop(request, None)
         if worker.link.ended.is_set():
             return
-        if worker.status is WorkerStatus.BUSY:  # else the holder of a lease has checked it in already
-            worker.checkin()
-        self.assign_waiting(self.queue.release(worker.incarnation), worker.incarnation)
+        queue = self.queue
+        if queue.finish(request):
+            slot.left = None
+            if worker.status is WorkerStatus.BUSY:  # else the holder of a lease has checked it in already
+                worker.checkin()
+        queue.serve(worker.incarnation)
+        if queue.started:
+            self.carry_out()
 
-    def assign_waiting(self, request: Request | None, incarnation: int) -> None:
-        """Hand a worker the request the queue found for it, unless its time is up: then the next.
+    def carry_out(self) -> None:
+        """Hand what the queue has started to the workers it chose, save what is late: in its place comes the next.
 
         The timer settles those too, but a reply may be read before the timer's turn comes, and a command that is sent
-        too late would be abandoned at once and cost its worker.
+        too late would be abandoned at once and may cost its worker.
         """
+        queue = self.queue
         now = trio.current_time()
-        while request is not None and request.deadline <= now:
+        while queue.started:
+            request = queue.started.popleft()
+            if request.deadline > now:
+                self._assign(request)
+                continue
+            incarnation = request.incarnation or 0
+            queue.finish(request)
+            queue.serve(incarnation)
             self.finish(request, RequestResult.TIMED_OUT, None, waited_too_long(request, now, self))
-            request = self.queue.release(incarnation)
-        if request is not None:
-            self._assign(request, incarnation)
 
     def finish(self, request: Request, result: RequestResult, value: object, error: TrioPoolError | None) -> None:
         """Give a request its one outcome."""
@@ -286,11 +316,11 @@ class Router:
         if request.encoded is None and request.phase is Phase.RUNNING:
             self.release_lease(request, RequestResult.CANCELLED)
         elif not request.finished:
-            if self.queue.withdraw(request):
-                self.finish(request, RequestResult.CANCELLED, None, None)
-            else:
-                self.finish(request, RequestResult.CANCELLED, None, None)
-                self.deadlines.abandon(self.holder(request)[0], "cancelled")
+            withdrawn = self.queue.withdraw(request)
+            self.finish(request, RequestResult.CANCELLED, None, None)
+            if not withdrawn:
+                self.deadlines.abandon(request, "cancelled")
+            self.carry_out()
 
     def release_lease(self, request: Request, result: RequestResult) -> None:
         """End a lease. A worker that still works on a command of the lease's has `abandon_grace` to finish it."""
@@ -305,9 +335,10 @@ class Router:
                 # Ended during the lease, whose later commands may have made its state anew.
                 worker.cleanup_session(request.session.session_id)
         if worker.link.idle:
-            self.release(slot, worker)
+            self.release(request, slot, worker)
         else:
-            self.deadlines.abandon(slot, "lease")
+            slot.left = request
+            self.deadlines.abandon(request, "lease")
 
     # -- workers -------------------------------------------------------------------------------------------------------
 
@@ -333,11 +364,14 @@ class Router:
     def worker_ready(self, slot: Slot) -> None:
         """Take a new worker into service."""
         self.slots[slot.incarnation] = slot
+        if slot.worker is not None:
+            self.flags = slot.worker.flags
         self.broadcasts.worker_ready(slot)
-        self.assign_waiting(self.queue.add_worker(slot.incarnation), slot.incarnation)
+        self.queue.add_worker(slot.incarnation)
+        self.carry_out()
 
     def worker_lost(self, worker: PoolWorker) -> None:
-        """Take a worker that ends out of the idle ones."""
+        """Give a worker that ends nothing more."""
         self.queue.hold(worker.incarnation)
 
     def worker_dead(self, worker: PoolWorker) -> None:
@@ -354,9 +388,9 @@ class Router:
 
     def worker_idle(self, slot: Slot) -> None:
         """Free a worker whose lease was left while replies were due, whoever waited for them."""
-        worker = slot.serving
-        if worker is not None and slot.kill_reason == "lease" and slot.kill_at < math.inf:
-            self.release(slot, worker)
+        worker, lease = slot.serving, slot.left
+        if worker is not None and lease is not None:
+            self.release(lease, slot, worker)
 
     # -- sessions ------------------------------------------------------------------------------------------------------
 
@@ -382,6 +416,8 @@ class Router:
         worker = None if slot is None else slot.serving
         if worker is not None:
             worker.cleanup_session(session.session_id)
+        self.queue.settle()
+        self.carry_out()
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -405,7 +441,8 @@ class Router:
         """Fail every request, and every part of a broadcast, that no worker has."""
         cause = self.closed or PoolClosed("the pool is closed")
         self.broadcasts.fail_waiting(cause)
-        for request in list(self.requests.values()):
+        # The youngest first, for whose sake nobody else can start.
+        for request in reversed(list(self.requests.values())):
             if self.queue.withdraw(request):
                 self.finish(request, RequestResult.REJECTED, None, pool_closed(cause, request))
 

@@ -2,12 +2,11 @@
 
 `Slot.run` is the supervised child: it lives as long as one worker does and ends as the worker ended, so that restart
 policy, backoff and giving up are the supervisor's and nothing here retries. Between the router and the worker lies the
-slot's mailbox, a memory channel with room for what a worker may hold: one request.
+slot's mailbox, a memory channel. Only workers that have room are chosen, so what is put in is taken out at once.
 """
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Final
 
 import trio
@@ -16,6 +15,7 @@ from .._core._errors import WorkerInitFailed
 from .._core._events import WorkerExited, WorkerReady, WorkerStarting
 from .._core._exits import Exited
 from .._core._restart import Restart
+from .._core._worker_states import WorkerStatus
 from .._process._running import run_worker
 from .._supervision import PlannedExit
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
 # Why a worker is killed through no fault of its own as a process: its restart is neither charged nor delayed.
 PLANNED_KILLS: Final = frozenset(("timeout", "cancelled", "lease"))
-# How many requests a worker may hold. More needs the recall of requests behind a slow one, which belongs to the speed
-# work.
+# How many requests may lie between router and worker. More than one needs the recall of requests behind a slow one,
+# which belongs to the speed work.
 CAPACITY: Final = 1
 
 
@@ -41,9 +41,8 @@ class Slot:
         self.incarnation = 0
         self.worker: PoolWorker | None = None
         """The worker, from its spawn until it is reaped."""
-        self.kill_at = math.inf
-        """When the worker is killed unless the request it was abandoned with has ended."""
-        self.kill_reason = ""
+        self.left: Request | None = None
+        """The lease that was left while the worker owed replies: it ends when they have come."""
         self.retired = False
         """True once it has had its last worker: by policy there is no other."""
         self._router = router
@@ -56,17 +55,18 @@ class Slot:
         worker = self.worker
         return None if worker is None or worker.link.ended.is_set() else worker
 
-    def post(self, request: Request, *, drive: bool = False) -> None:
-        """Hand the worker a request: into the mailbox, and on to the worker as it has room, which now it has.
+    def post(self, request: Request, worker: PoolWorker, *, drive: bool = False) -> None:
+        """Hand the worker a request: into the mailbox, and on to the worker, which has room for it.
 
         Args:
             request: The request.
+            worker: The worker.
             drive: The caller is going to drive the link itself.
         """
         self._mailbox.send_nowait(request)
         request = self._inbox.receive_nowait()
-        _, worker = self._router.holder(request)
-        worker.checkout(request.session_id)
+        if worker.status is not WorkerStatus.BUSY:  # else what it runs already has checked it out
+            worker.checkout(request.session_id)
         if request.encoded is not None:
             worker.stats.requests += 1
             request.wire_id = worker.link.submit(request.encoded, request, drive=drive)
@@ -116,7 +116,6 @@ class Slot:
 
     def ready(self, worker: PoolWorker) -> None:
         """Give a ready worker to the router."""
-        self.kill_at = math.inf
         self._router.emit(WorkerReady, **self._ident(), pid=worker.pid, startup=worker.startup)
         self._router.worker_ready(self)
 
@@ -126,7 +125,7 @@ class Slot:
 
     def dead(self, worker: PoolWorker) -> None:
         """Settle what the worker leaves behind."""
-        self.kill_at = math.inf
+        self.left = None
         self._router.worker_errors += not planned(worker)
         self._router.worker_dead(worker)
         self._router.emit(

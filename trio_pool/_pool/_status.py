@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 @attrs.frozen(kw_only=True)
 class WorkerInfo:
-    """One slot's worker. ``request_id`` and ``session_id`` are those of the request or lease it holds.
+    """One slot's worker. ``request_ids`` are those of the requests, or of the lease, that it runs, the oldest first.
 
-    Both are None while it is busy with a broadcast. ``begun`` is True once it has begun what it holds. Between two
-    workers a slot shows the status ``starting``, or ``dead`` if there is no other to come, and no pid.
+    ``request_id``, ``session_id`` and ``begun``, which is True once the worker has begun it, are of the oldest of them.
+    Both ids are None while it is busy with a broadcast alone. Between two workers a slot shows the status ``starting``,
+    or ``dead`` if there is no other to come, and no pid.
     """
 
     worker_id: str
@@ -30,6 +31,7 @@ class WorkerInfo:
     request_id: int | None = None
     session_id: str | None = None
     begun: bool = False
+    request_ids: tuple[int, ...] = ()
 
 
 @attrs.frozen(kw_only=True)

@@ -26,7 +26,7 @@ import trio
 
 from .._core._errors import ProtocolError
 from .._core._frames import DIRECT_SIZE
-from .._core._messages import MessageDecoder, pieces
+from .._core._messages import MessageDecoder, encode, pieces
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,6 +40,8 @@ PIECE: Final = 256 * 1024
 LOOKS: Final = 5
 # How many reads `Link.drain` does at the most: two full socket buffers (1 MiB each) of large pieces.
 DRAIN_READS: Final = 64
+
+_CANCEL: Final = encode({"type": "cancel"}, 1024)
 
 
 class Call(Protocol):
@@ -118,19 +120,31 @@ class Link:
         if self.ended.is_set():
             return wire_id
         parts = pieces(wire_id, encoded)
-        if self._unsent or len(parts) > 1:
+        if len(parts) > 1:
             # Large data goes through the writer, which lets other tasks run between the pieces.
             self._unsent.extend(parts)
             self._writers.unpark()
         else:
-            self._send_now(parts[0])
+            self._send(parts[0])
         if not drive:
             self._readers.unpark()
         return wire_id
 
+    def cancel(self, wire_id: int) -> None:
+        """Tell the worker that nobody waits for this reply any more; it owes one all the same."""
+        if not self.ended.is_set():
+            self._send(pieces(wire_id, _CANCEL)[0])
+
     def send_raw(self, data: bytes) -> None:
         """Send bytes that are already a frame: the hello."""
         self._send_now(data)
+
+    def _send(self, data: Piece) -> None:
+        if self._unsent:
+            self._unsent.append(data)
+            self._writers.unpark()
+        else:
+            self._send_now(data)
 
     def _send_now(self, data: Piece) -> None:
         try:

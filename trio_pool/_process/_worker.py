@@ -195,6 +195,8 @@ class PoolWorker:
         """True if it was still there when its group was killed."""
         self.marks_begun = False
         """True if it marks each request begun before it runs it; otherwise every request sent counts as begun."""
+        self.flags: Mapping[str, frozenset[str]] = {}
+        """How its application has declared those commands that are more than plain sync ones."""
         self.startup = 0.0
         """Seconds from its spawn to ready."""
         self.handle = handle
@@ -277,6 +279,10 @@ class PoolWorker:
             request("cleanup_session", {"session_id": session_id}, None, self._config.max_frame), call
         )
         return call
+
+    def cancel(self, wire_id: int) -> None:
+        """Ask the worker to end a command it was sent, or never to begin it; one that has ended is not harmed."""
+        self.link.cancel(wire_id)
 
     # -- commands ------------------------------------------------------------------------------------------------------
 

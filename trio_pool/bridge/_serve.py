@@ -178,6 +178,8 @@ class Server:
                 if not count:
                     return 0
                 for message in decoder.feed(buffer[:count]) if direct is None else decoder.filled(count):
+                    if message.get("type") == "cancel":
+                        continue
                     reply = handle(message)
                     if getpid() != pid:
                         end_forked_child(f"the command {message.get('command')!r:.200}")
