@@ -7,11 +7,12 @@ import weakref
 
 import pytest
 
-from trio_pool._core._dispatch_queue import DispatchQueue, Ticket
+from trio_pool._core._dispatch_queue import DispatchQueue
 from trio_pool._core._errors import PoolSaturated
 from trio_pool._core._session_table import SessionRecord
+from trio_pool._core._ticket import Kind, Ticket
 
-MAX_QUEUE = 8
+ASYNC, SYNC, LEASE = Kind.ASYNC, Kind.SYNC, Kind.LEASE
 
 
 class Request(Ticket):
@@ -20,18 +21,57 @@ class Request(Ticket):
     __slots__ = ("__weakref__",)
 
 
-def filled(workers: int, max_queue: int = 100) -> DispatchQueue[Request]:
-    queue: DispatchQueue[Request] = DispatchQueue(max_queue)
+def filled(workers: int, max_queue: int = 100, concurrency: int = 1) -> DispatchQueue[Request]:
+    queue: DispatchQueue[Request] = DispatchQueue(max_queue, concurrency)
     for incarnation in range(1, workers + 1):
         queue.add_worker(incarnation)
     return queue
+
+
+def started(queue: DispatchQueue[Request]) -> list[Request]:
+    """Return what was started since last time, in order, as the pool would carry it out."""
+    tickets = list(queue.started)
+    queue.started.clear()
+    return tickets
+
+
+def add(queue: DispatchQueue[Request], incarnation: int) -> list[Request]:
+    queue.add_worker(incarnation)
+    return started(queue)
+
+
+def end(queue: DispatchQueue[Request], *tickets: Request) -> list[Request]:
+    """End running tickets one after the other; return what started in their places."""
+    for ticket in tickets:
+        queue.finish(ticket)
+        queue.serve(ticket.incarnation or 0)
+    return started(queue)
+
+
+def only(queue: DispatchQueue[Request], incarnation: int) -> Request:
+    (ticket,) = queue.running(incarnation)
+    return ticket
+
+
+def release(queue: DispatchQueue[Request], incarnation: int) -> Request | None:
+    """End the one ticket a worker runs; return the one that it runs next."""
+    following = end(queue, only(queue, incarnation))
+    assert all(ticket.incarnation == incarnation for ticket in following)
+    assert len(following) <= 1
+    return following[0] if following else None
+
+
+def die(queue: DispatchQueue[Request], incarnation: int, again: tuple[Request, ...] = ()) -> list[Request]:
+    queue.remove_worker(incarnation, again)
+    queue.settle()
+    return started(queue)
 
 
 def test_the_most_recently_used_worker_is_taken() -> None:
     """A lone caller meets the same warm worker again and again."""
     queue = filled(3)
     assert queue.submit(Request()) == 3
-    queue.release(3)
+    release(queue, 3)
     assert queue.submit(Request()) == 3
     assert queue.submit(Request()) == 2
 
@@ -43,7 +83,7 @@ def test_a_new_session_goes_where_the_fewest_are() -> None:
     for name in "abcdef":
         worker = queue.submit(Request(SessionRecord(name, 0.0)))
         assert worker is not None
-        queue.release(worker)
+        release(queue, worker)
         homes.append(worker)
     assert sorted(homes) == [1, 1, 2, 2, 3, 3]
 
@@ -55,9 +95,9 @@ def test_tickets_of_one_session_that_waits_run_one_at_a_time_in_order() -> None:
     first, second = Request(session), Request(session)
     assert queue.submit(first) is None
     assert queue.submit(second) is None
-    assert queue.add_worker(1) is first
-    assert queue.add_worker(2) is None
-    assert queue.release(1) is second
+    assert add(queue, 1) == [first]
+    assert add(queue, 2) == []
+    assert release(queue, 1) is second
 
 
 def test_a_ticket_that_waits_behind_its_session_can_be_withdrawn() -> None:
@@ -69,8 +109,8 @@ def test_a_ticket_that_waits_behind_its_session_can_be_withdrawn() -> None:
         queue.submit(ticket)
     assert queue.withdraw(second)
     assert queue.withdraw(first)
-    assert list(queue) == [third]
-    assert queue.add_worker(1) is third
+    assert queue.waiting == 1
+    assert add(queue, 1) == [third]
 
 
 def test_a_dispatched_again_ticket_keeps_its_place() -> None:
@@ -79,13 +119,12 @@ def test_a_dispatched_again_ticket_keeps_its_place() -> None:
     first, second, third = Request(), Request(), Request()
     for ticket in (first, second, third):
         queue.submit(ticket)
-    assert queue.remove_worker(1, finished=False) is first
-    assert queue.requeue(first) is None
+    assert die(queue, 1, (first,)) == []
     assert queue.waiting == 3
     with pytest.raises(PoolSaturated):
         queue.submit(Request())
-    assert queue.add_worker(2) is first
-    assert queue.release(2) is second
+    assert add(queue, 2) == [first]
+    assert release(queue, 2) is second
 
 
 def test_a_pinned_ticket_does_not_lose_its_place_to_a_younger_one() -> None:
@@ -95,7 +134,7 @@ def test_a_pinned_ticket_does_not_lose_its_place_to_a_younger_one() -> None:
     tickets = [Request(session), Request(session), Request(), Request(session)]
     for ticket in tickets:
         queue.submit(ticket)
-    assert [queue.release(1) for _ in range(4)] == [*tickets[1:], None]
+    assert [release(queue, 1) for _ in range(4)] == [*tickets[1:], None]
 
 
 def bereaved(*, workers: int) -> tuple[DispatchQueue[Request], SessionRecord, Request]:
@@ -107,36 +146,40 @@ def bereaved(*, workers: int) -> tuple[DispatchQueue[Request], SessionRecord, Re
     queue.submit(waiting)
     for incarnation in range(2, 2 + workers):
         queue.add_worker(incarnation)
-    queue.remove_worker(1, finished=True)
+    queue.remove_worker(1)
     return queue, session, waiting
 
 
 def test_a_session_set_free_moves_to_an_idle_worker() -> None:
     """What waited for a dead worker runs at once where there is room, and the session lives there from then on."""
     queue, session, waiting = bereaved(workers=1)
-    assert queue.unbind(session) == 2
-    assert queue.running(2) is waiting
+    queue.unbind(session)
+    queue.settle()
+    assert started(queue) == [waiting]
+    assert queue.running(2) == [waiting]
     assert (queue.waiting, queue.sessions(1), queue.sessions(2)) == (0, 0, 1)
 
 
 def test_a_session_set_free_waits_for_any_worker_if_none_is_idle() -> None:
     """What waited for a dead worker waits for the next to come."""
     queue, session, waiting = bereaved(workers=0)
-    assert queue.unbind(session) is None
-    assert list(queue) == [waiting]
-    assert queue.add_worker(2) is waiting
+    queue.unbind(session)
+    queue.settle()
+    assert (started(queue), queue.waiting) == ([], 1)
+    assert add(queue, 2) == [waiting]
 
 
 def test_setting_a_session_free_that_has_no_worker_changes_nothing() -> None:
     """A session that is not bound, or has nothing waiting, needs no worker."""
     queue = filled(1)
     session = SessionRecord("a", 0.0)
-    assert queue.unbind(session) is None
+    queue.unbind(session)
     queue.submit(Request(session))
-    queue.release(1)
+    release(queue, 1)
     assert queue.sessions(1) == 1
-    assert queue.unbind(session) is None
-    assert queue.sessions(1) == 0
+    queue.unbind(session)
+    queue.settle()
+    assert (started(queue), queue.sessions(1)) == ([], 0)
     assert queue.idle == [1]
 
 
@@ -146,7 +189,7 @@ def test_ending_one_session_leaves_the_others_of_its_worker() -> None:
     first, second = SessionRecord("a", 0.0), SessionRecord("b", 0.0)
     for session in (first, second):
         queue.submit(Request(session))
-        queue.release(1)
+        release(queue, 1)
     assert queue.sessions(1) == 2
     assert queue.close_session(first) == []
     assert queue.sessions(1) == 1
@@ -169,7 +212,7 @@ def test_withdrawn_tickets_are_let_go(sticky: bool) -> None:
     gc.collect()
     assert sum(ref() is not None for ref in seen) < 100
     assert queue.waiting == 1
-    assert queue.release(1) is not None
+    assert release(queue, 1) is not None
 
 
 def test_tickets_of_ended_sessions_are_let_go() -> None:
@@ -185,7 +228,7 @@ def test_tickets_of_ended_sessions_are_let_go() -> None:
     del ticket
     gc.collect()
     assert sum(ref() is not None for ref in seen) < 100
-    assert queue.release(1) is None
+    assert release(queue, 1) is None
 
 
 def test_a_dispatched_again_ticket_runs_at_once_where_there_is_room() -> None:
@@ -193,28 +236,27 @@ def test_a_dispatched_again_ticket_runs_at_once_where_there_is_room() -> None:
     queue = filled(2)
     ticket = Request()
     assert queue.submit(ticket) == 2
-    assert queue.running(2) is ticket
-    queue.remove_worker(2, finished=False)
-    assert queue.requeue(ticket) == 1
-    assert queue.running(1) is ticket
+    assert queue.running(2) == [ticket]
+    assert die(queue, 2, (ticket,)) == [ticket]
+    assert queue.running(1) == [ticket]
     assert queue.busy == 1
     assert not queue.withdraw(ticket)
 
 
 def test_a_held_worker_gets_nothing_until_it_is_let_go() -> None:
-    """Only an idle worker can be held, and meanwhile everything waits."""
+    """Meanwhile everything waits."""
     queue = filled(1)
-    assert queue.hold(1)
-    assert not queue.hold(1)
+    queue.hold(1)
+    queue.hold(1)
     session = SessionRecord("a", 0.0)
     tickets = [Request(session), Request(session), Request()]
     for ticket in tickets:
         assert queue.submit(ticket) is None
-    assert sorted(ticket.number for ticket in queue) == [1, 2, 3]
-    assert queue.add_worker(1) is tickets[0]
-    assert sorted(ticket.number for ticket in queue) == [2, 3]
+    assert queue.waiting == 3
+    assert add(queue, 1) == [tickets[0]]
+    assert queue.waiting == 2
     assert queue.close_session(session) == [tickets[1]]
-    assert queue.release(1) is tickets[2]
+    assert release(queue, 1) is tickets[2]
 
 
 def test_a_session_returns_to_its_worker_though_others_were_used_later() -> None:
@@ -223,32 +265,23 @@ def test_a_session_returns_to_its_worker_though_others_were_used_later() -> None
     session = SessionRecord("a", 0.0)
     assert queue.submit(Request(session)) == 2
     assert queue.submit(Request()) == 1
-    queue.release(2)
-    queue.release(1)
+    release(queue, 2)
+    release(queue, 1)
     assert queue.submit(Request(session)) == 2
     assert queue.submit(Request()) == 1
-    queue.release(1)
+    release(queue, 1)
     waiting = Request(session)
     assert queue.submit(waiting) is None
     assert queue.idle == [1]
-    assert list(queue) == [waiting]
+    assert queue.waiting == 1
 
 
 def test_an_idle_worker_that_dies_leaves_nothing() -> None:
     """It ran nothing, and nothing is given to it any more."""
     queue = filled(1)
-    assert queue.remove_worker(1, finished=True) is None
+    assert die(queue, 1) == []
     assert queue.idle == []
     assert queue.submit(Request()) is None
-
-
-def test_tickets_behind_anonymous_ones_are_listed() -> None:
-    """Listing what waits does not stop at workers that run tickets without a session."""
-    queue = filled(1)
-    queue.submit(Request())
-    waiting = Request()
-    queue.submit(waiting)
-    assert list(queue) == [waiting]
 
 
 def test_an_errand_takes_its_turn_among_the_tickets_of_its_worker() -> None:
@@ -260,31 +293,30 @@ def test_an_errand_takes_its_turn_among_the_tickets_of_its_worker() -> None:
     number = queue.next_number()
     queue.submit(after)
     assert not queue.pin(errand, 1, number)
-    assert [queue.release(1) for _ in range(4)] == [before, errand, after, None]
+    assert [release(queue, 1) for _ in range(4)] == [before, errand, after, None]
 
 
 def test_an_errand_is_not_a_waiting_ticket() -> None:
-    """It neither counts as waiting nor fills the queue, nor is it listed."""
+    """It neither counts as waiting nor fills the queue."""
     queue = filled(1, max_queue=1)
     queue.submit(Request())
     queue.pin(Request(), 1, queue.next_number())
-    assert (queue.waiting, list(queue)) == (0, [])
-    waiting = Request()
-    queue.submit(waiting)
-    assert list(queue) == [waiting]
+    assert queue.waiting == 0
+    queue.submit(Request())
+    assert queue.waiting == 1
 
 
 def test_an_errand_waits_for_its_own_worker() -> None:
     """An idle worker runs it at once, no other takes it, and one that is held or not yet there gets it in time."""
     queue = filled(2)
-    assert queue.hold(1)
+    queue.hold(1)
     held, coming, now = (Request() for _ in range(3))
     assert not queue.pin(held, 1, queue.next_number())
     assert not queue.pin(coming, 3, queue.next_number())
     assert queue.pin(now, 2, queue.next_number())
-    assert queue.release(2) is None
-    assert queue.add_worker(3) is coming
-    assert queue.add_worker(1) is held
+    assert release(queue, 2) is None
+    assert add(queue, 3) == [coming]
+    assert add(queue, 1) == [held]
 
 
 def test_a_dead_workers_errands_are_given_back() -> None:
@@ -293,10 +325,10 @@ def test_a_dead_workers_errands_are_given_back() -> None:
     queue.submit(Request())
     errand, number = Request(), queue.next_number()
     queue.pin(errand, 1, number)
-    queue.remove_worker(1, finished=True)
+    assert die(queue, 1) == []
     assert not queue.unpin(errand)
     younger = Request()
     queue.submit(younger)
     assert not queue.pin(errand, 2, number)
-    assert queue.add_worker(2) is errand
-    assert queue.release(2) is younger
+    assert add(queue, 2) == [errand]
+    assert release(queue, 2) is younger

@@ -148,8 +148,8 @@ class Router:
         now = trio.current_time()
         known = session_id is not None and self.sessions.get(session_id) is not None
         session = None if session_id is None else self._session(session_id, now)
-        self.submitted += 1
         flags = self.flags.get(command, ()) if declared else ()
+        self.submitted += 1
         request = Request(
             self,
             self.submitted,
