@@ -115,7 +115,15 @@ class StandInPool:
     def get_pool_status(self) -> PoolStatus:
         metrics = PoolMetrics(**{**self.metrics, "submitted": len(self.calls), "ok": len(self.calls)})
         return PoolStatus(
-            size=2, ready=2, busy=0, queued=0, sessions=len(self.sessions), uptime=1.5, workers=(), metrics=metrics
+            size=2,
+            ready=2,
+            standby=0,
+            busy=0,
+            queued=0,
+            sessions=len(self.sessions),
+            uptime=1.5,
+            workers=(),
+            metrics=metrics,
         )
 
     def get_sessions(self) -> Mapping[str, SessionInfo]:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ._core._events import StaleReply as StaleReply
     from ._core._events import WorkerExited as WorkerExited
     from ._core._events import WorkerKilled as WorkerKilled
+    from ._core._events import WorkerPromoted as WorkerPromoted
     from ._core._events import WorkerReady as WorkerReady
     from ._core._events import WorkerStarting as WorkerStarting
     from ._core._exits import Exit as Exit
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from ._core._restart import RestartPolicy as RestartPolicy
     from ._core._session_table import SessionInfo as SessionInfo
     from ._core._session_table import SessionStatus as SessionStatus
+    from ._core._staff import WorkerRole as WorkerRole
     from ._core._worker_states import IllegalTransition as IllegalTransition
     from ._core._worker_states import WorkerStatus as WorkerStatus
     from ._pool import EventStream as EventStream
@@ -135,11 +137,12 @@ else:
         "._core._events": (
             "GaveUp HealthMissed HookDisabled PoolEvent RequestDispatched RequestFinished RequestRedispatched"
             " RequestResult RestartScheduled SessionBound SessionForgotten StaleReply WorkerExited WorkerKilled"
-            " WorkerReady WorkerStarting"
+            " WorkerPromoted WorkerReady WorkerStarting"
         ),
         "._core._exits": "Exit Exited Lost Signaled",
         "._core._restart": "Backoff Jitter Restart RestartPolicy",
         "._core._session_table": "SessionInfo SessionStatus",
+        "._core._staff": "WorkerRole",
         "._core._worker_states": "IllegalTransition WorkerStatus",
         "._pool": (
             "EventStream HealthStatus PoolHealth PoolMetrics PoolSession PoolStatus SessionPool WorkerInfo open_pool"

@@ -28,7 +28,7 @@ async def test_slots_and_housekeeping_are_children_of_the_pools_supervisor() -> 
     """`which_children` shows them, `tree()` draws them, under the names that events and logs use."""
     async with trio_pool.open_pool(size=2, name="shop", launcher=MockPort()) as pool:
         housekeeping, slots = parts(pool)
-        assert [child.id for child in housekeeping.which_children()] == ["health", "timer"]
+        assert [child.id for child in housekeeping.which_children()] == ["staff", "health", "timer"]
         assert sorted(child.id for child in slots.which_children()) == ["shop-0", "shop-1"]
         assert {info.worker_id for info in pool.get_pool_status().workers} == {"shop-0", "shop-1"}
         assert slots.count_children() == trio_pool.ChildCounts(specs=2, active=2)

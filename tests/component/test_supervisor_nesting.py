@@ -259,3 +259,16 @@ async def test_an_interrupt_far_below_stops_the_whole_tree() -> None:
             await supervisor.wait()
     assert caught.value is interrupt
     assert other.running == 0
+
+
+@pytest.mark.parametrize("empty", [True, False])
+async def test_a_supervisor_whose_children_need_no_time_to_stop_is_not_called_late(
+    caplog: pytest.LogCaptureFixture, *, empty: bool
+) -> None:
+    """Its own end takes some turns of the event loop, with children or without."""
+    below = () if empty else (ChildSpec(id="leaf", start=trio.sleep_forever, shutdown="brutal_kill"),)
+    recorder = Recorder()
+    async with open_supervisor(on_event=recorder) as supervisor:
+        await supervisor.start_child(supervisor_spec("below", (supervisor_spec("deep", below),)))
+    assert not recorder.of(ChildOverdue)
+    assert not caplog.records

@@ -35,6 +35,8 @@ def ignore(event: object) -> None: ...
 
 VALID: dict[str, object] = {
     "size": 3,
+    "overflow": 2,
+    "standby": 1,
     "checkout_timeout": 0,
     "timeout": math.inf,
     "abandon_grace": 0.5,
@@ -69,6 +71,8 @@ def test_defaults_are_the_promised_ones() -> None:
     """Every field has the default that the contract's table gives."""
     assert attrs.asdict(PoolConfig()) == {
         "size": None,
+        "overflow": 0,
+        "standby": 0,
         "checkout_timeout": 5,
         "timeout": 30,
         "abandon_grace": 1,
@@ -112,6 +116,8 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "checkout_timeout": (-1, math.nan, "5", None, True),
     "timeout": (0, -1, math.nan, "5", None),
     "abandon_grace": (-0.1, math.inf, "1"),
+    "overflow": (-1, 1.5, "1", True),
+    "standby": (-1, 1.5, "1", True),
     "concurrency": (0, 1.5, "1", True),
     "max_queue": (-1, 1.5, math.inf, None),
     "start_timeout": (0, "30", []),
@@ -241,6 +247,8 @@ def test_a_file_gives_the_same_as_the_constructor(tmp_path: Path) -> None:
     file.write_text(
         """
         size = 3
+        overflow = 2
+        standby = 1
         checkout_timeout = 0
         timeout = inf
         abandon_grace = 0.5

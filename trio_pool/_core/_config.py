@@ -180,6 +180,8 @@ class PoolOptions(TypedDict, total=False):
     """The fields of `PoolConfig` as keyword arguments; policies may be mappings of their fields."""
 
     size: int | None
+    overflow: int
+    standby: int
     checkout_timeout: float
     timeout: float
     abandon_grace: float
@@ -205,6 +207,9 @@ class PoolConfig(_Checked):
 
     Args:
         size: Workers kept serving; None for twice the CPUs this process may use.
+        overflow: Extra workers started when all are busy and requests wait, dismissed when none waits; sessions never
+            bind to them.
+        standby: Workers kept ready beside those that serve, each promoted at once when one of those dies.
         checkout_timeout: Longest wait for a worker; ``math.inf`` for no limit, 0 for no wait.
         timeout: Whole budget of a command, its wait in the queue included; ``math.inf`` for no limit.
         abandon_grace: How long a command nobody waits for may run on before its worker is killed.
@@ -230,6 +235,8 @@ class PoolConfig(_Checked):
     """
 
     size: int | None = attrs.field(default=None, validator=attrs.validators.optional(_integer(1)))
+    overflow: int = attrs.field(default=0, validator=_integer(0))
+    standby: int = attrs.field(default=0, validator=_integer(0))
     checkout_timeout: float = attrs.field(default=5.0, validator=number(at_least=0, infinite=True))
     timeout: float = attrs.field(default=30.0, validator=number(above=0, infinite=True))
     abandon_grace: float = attrs.field(default=1.0, validator=number(at_least=0))
@@ -256,7 +263,7 @@ class PoolConfig(_Checked):
         # Without a size the pool makes this check, once it knows how many CPUs there are.
         if self.size is not None:
             try:
-                self.restart.check(self.size)
+                self.restart.check(self.size + self.standby)
             except ValueError as exc:
                 raise ValueError(f"restart.{exc}") from exc
 

@@ -15,6 +15,9 @@ A lease would starve among tickets that each need only a part of a worker. So it
 something runs, and from the moment it is the oldest one, its worker takes nothing: it runs empty, and then takes the
 lease. A lease that any worker may take holds all of them back until the first is empty, or the lease has left.
 
+Not every worker takes everything, see `WorkerRole`: one that stands by takes errands alone, one of the overflow only
+tickets without a session, if no other has room, and one that leaves only tickets of the sessions it has.
+
 Workers that run nothing are taken most recently used first: their caches are warm (measured: 34 against 42 µs for a
 lone request on two workers). A new session goes to the one with the fewest sessions instead. Only when there is none,
 an async ticket runs beside others, or a sync one beside async ones: where the fewest run, for a death costs all of
@@ -33,20 +36,22 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from ._errors import PoolSaturated
+from ._heaps import clean, older, waits_at
 from ._rooms import Rooms, WorkerLoad
+from ._staff import WorkerRole
 from ._ticket import Kind, Phase, Ticket
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterable
 
+    from ._heaps import Heap
     from ._session_table import SessionRecord
 
 _COMPACT_ABOVE: Final = 64  # arbitrary: below this many withdrawn tickets, rebuilding the heaps is not worth a thought
 
-
 T = TypeVar("T", bound=Ticket)
 
-_number = attrgetter("number")
+_number, _load, _sessions = attrgetter("number"), attrgetter("load"), attrgetter("sessions")
 
 
 class DispatchQueue(Generic[T]):
@@ -64,11 +69,13 @@ class DispatchQueue(Generic[T]):
         self._max_queue = max_queue
         self._workers: dict[int, WorkerLoad[T]] = {}
         self._rooms: Rooms[T] = Rooms(concurrency)
-        self._sessions: dict[int, int] = {}  # incarnation -> number of sessions bound to it
-        self._shared: tuple[list[tuple[int, T]], ...] = ([], [], [])
-        self._errands: dict[int, list[tuple[int, T]]] = {}
+        # By kind, what waits for no certain worker: the tickets without a session, and those of unbound sessions.
+        self._anonymous: tuple[Heap[T], ...] = ([], [], [])
+        self._unbound: tuple[Heap[T], ...] = ([], [], [])
+        self._errands: dict[int, Heap[T]] = {}
         self._submitted = 0
         self._waiting = 0
+        self._waiting_anonymous = 0
         self._withdrawn = 0
         self._unsettled = False  # something may have become able to start that no worker's own turn would find
         self.started: deque[T] = deque()
@@ -80,13 +87,18 @@ class DispatchQueue(Generic[T]):
         return self._waiting
 
     @property
+    def anonymous(self) -> int:
+        """How many of those that wait have no session."""
+        return self._waiting_anonymous
+
+    @property
     def busy(self) -> int:
         """How many workers run a ticket."""
         return sum(worker.load > 0 for worker in self._workers.values())
 
     @property
     def idle(self) -> list[int]:
-        """The workers in use that run nothing, the most recently used last."""
+        """The workers that serve and run nothing, the most recently used last."""
         return list(self._rooms.idle)
 
     def load(self, incarnation: int) -> int:
@@ -101,7 +113,8 @@ class DispatchQueue(Generic[T]):
 
     def sessions(self, incarnation: int) -> int:
         """Return how many sessions are bound to this worker."""
-        return self._sessions.get(incarnation, 0)
+        worker = self._workers.get(incarnation)
+        return 0 if worker is None else worker.sessions
 
     # -- tickets -------------------------------------------------------------------------------------------------------
 
@@ -112,13 +125,8 @@ class DispatchQueue(Generic[T]):
             PoolSaturated: It would have to wait and ``max_queue`` tickets wait already.
         """
         session = ticket.session
-        # Where nothing runs, no lease waits: it would have taken that worker.
-        if session is None and self._rooms.idle:
-            worker: WorkerLoad[T] | None = self._rooms.idle[next(reversed(self._rooms.idle))]
-        elif session is not None and session.head is not None and not ticket.beside:
-            worker = None
-        else:
-            worker = self._choose(ticket, self._submitted + 1)
+        in_line = session is not None and session.head is not None and not ticket.beside
+        worker = None if in_line else self._choose(ticket, self._submitted + 1)
         if worker is None and self._waiting >= self._max_queue:
             message = f"{self._waiting} requests are waiting already (max_queue = {self._max_queue})"
             raise PoolSaturated(message, queued=self._waiting, max_queue=self._max_queue)
@@ -134,8 +142,7 @@ class DispatchQueue(Generic[T]):
             if self._unsettled:
                 self.settle()
             return worker.incarnation
-        self._waiting += 1
-        ticket.phase = Phase.WAITING
+        self._wait(ticket)
         if session is None or session.head is ticket or ticket.beside:
             self._push(ticket)
         else:
@@ -146,7 +153,7 @@ class DispatchQueue(Generic[T]):
         """Take a waiting ticket out; False if it does not wait (any more)."""
         if ticket.phase is not Phase.WAITING:
             return False
-        self._waiting -= 1
+        self._wait(ticket, -1)
         ticket.phase = Phase.DONE
         session = ticket.session
         if session is not None and session.head is not ticket and not ticket.beside:
@@ -202,8 +209,8 @@ class DispatchQueue(Generic[T]):
         """
         ticket.number = number
         ticket.incarnation = incarnation
-        worker = self._rooms.idle.get(incarnation) or self._rooms.beside[Kind.SYNC].get(incarnation)
-        if worker is not None and not self._is_kept_for_lease(worker, number):
+        worker = self._workers.get(incarnation)
+        if worker is not None and self._rooms.room(worker, Kind.SYNC) and not self._is_kept_for_lease(worker, number):
             self._start(ticket, worker)
             return True
         ticket.phase = Phase.WAITING
@@ -225,12 +232,13 @@ class DispatchQueue(Generic[T]):
 
     # -- workers -------------------------------------------------------------------------------------------------------
 
-    def add_worker(self, incarnation: int) -> None:
-        """Take a worker that is ready, or one that was held, into use."""
+    def add_worker(self, incarnation: int, role: WorkerRole | None = None) -> None:
+        """Take a worker that is ready, or one that was held, into use; with a role, only change what it takes."""
         worker = self._workers.get(incarnation)
         if worker is None:
-            worker = self._workers[incarnation] = WorkerLoad(incarnation)
-        worker.held = False
+            worker = self._workers[incarnation] = WorkerLoad(incarnation, role or WorkerRole.SERVING)
+        worker.role = role or worker.role
+        worker.held = worker.held and role is not None
         self._rooms.file(worker)
         self.serve(incarnation)
 
@@ -264,13 +272,12 @@ class DispatchQueue(Generic[T]):
                 admitted once. The others are done, so their sessions may go on.
         """
         worker = self._workers.pop(incarnation)
-        self._rooms.drop(incarnation)
+        self._rooms.drop(worker)
         for ticket in worker.running():
             ticket.abandoned = False
             if ticket in again:
                 ticket.incarnation = None
-                ticket.phase = Phase.WAITING
-                self._waiting += 1
+                self._wait(ticket)
                 self._push(ticket)
             else:
                 ticket.phase = Phase.DONE
@@ -289,16 +296,16 @@ class DispatchQueue(Generic[T]):
             return
         self._unsettled = False
         while True:
-            first: list[tuple[int, T]] | None = None
+            first: Heap[T] | None = None
             where: WorkerLoad[T] | None = None
-            for worker in self._rooms:
+            for worker in self._workers.values():
                 heap = self._next(worker)
                 if heap is not None and (first is None or heap[0] < first[0]):
                     first, where = heap, worker
             if first is None or where is None:
                 self._unsettled = False
                 return
-            if any(first is heap for heap in self._shared):
+            if any(first is heap for heap in (*self._anonymous, *self._unbound)):
                 # Any of the workers that have room for it takes it next: it is the oldest of all.
                 where = self._choose(first[0][1], first[0][0]) or where
             self._start_first(first, where)
@@ -334,52 +341,58 @@ class DispatchQueue(Generic[T]):
 
     def _choose(self, ticket: T, number: int) -> WorkerLoad[T] | None:
         """Return the worker on which a ticket that is next of its session starts best, if there is room for it."""
-        session = ticket.session
-        idle, beside = self._rooms.idle, self._rooms.beside[ticket.kind]
-        if session is None:
-            if idle:
-                return idle[next(reversed(idle))]
-        elif session.incarnation is not None:
-            worker = idle.get(session.incarnation) or beside.get(session.incarnation)
-            return None if worker is None or self._is_kept_for_lease(worker, number) else worker
-        elif idle:
-            return idle[min(reversed(idle), key=self.sessions)]
-        able = (worker for worker in reversed(beside.values()) if not self._is_kept_for_lease(worker, number))
-        if session is None:
-            return min(able, key=lambda worker: worker.load, default=None)
-        return min(able, key=lambda worker: (worker.load, self.sessions(worker.incarnation)), default=None)
+        session, rooms = ticket.session, self._rooms
+        if session is not None and session.incarnation is not None:
+            home = self._workers.get(session.incarnation)
+            able: Iterable[WorkerLoad[T]] = [home] if home is not None and rooms.room(home, ticket.kind) else []
+        elif session is None:
+            empty = rooms.empty()
+            if empty is not None:
+                return empty  # where nothing runs no lease waits: it would have taken that worker
+            able = rooms.beside(ticket.kind, anonymous=True)
+        else:
+            if rooms.idle:
+                return rooms.idle[min(reversed(rooms.idle), key=self.sessions)]
+            able = sorted(rooms.beside(ticket.kind, anonymous=False), key=_sessions)
+        free = (worker for worker in able if not self._is_kept_for_lease(worker, number))
+        return min(free, key=_load, default=None)
 
-    def _next(self, worker: WorkerLoad[T]) -> list[tuple[int, T]] | None:
+    def _next(self, worker: WorkerLoad[T]) -> Heap[T] | None:
         """Return the heap whose first ticket is the next this worker starts, if it has room."""
         main = worker.main
         if worker.held or worker.abandoned or (main is not None and main.kind is Kind.LEASE):
             return None
         lease = heap = self._oldest(worker, Kind.LEASE)
         if main is None:
-            heap = _older(heap, self._oldest(worker, Kind.SYNC))
-            heap = _older(heap, self._errands.get(worker.incarnation) or None)
+            heap = older(heap, self._oldest(worker, Kind.SYNC))
+            heap = older(heap, self._errands.get(worker.incarnation) or None)
         if len(worker.asyncs) < self._rooms.concurrency:
-            heap = _older(heap, self._oldest(worker, Kind.ASYNC))
+            heap = older(heap, self._oldest(worker, Kind.ASYNC))
         # A lease waits for the worker to run empty, and whoever is younger waits for the lease.
         return None if heap is lease and (main is not None or worker.asyncs) else heap
 
-    def _oldest(self, worker: WorkerLoad[T], kind: Kind) -> list[tuple[int, T]] | None:
+    def _oldest(self, worker: WorkerLoad[T], kind: Kind) -> Heap[T] | None:
         """Return the heap with the oldest ticket of a kind that this worker may run."""
-        shared, pinned = self._shared[kind], worker.pinned[kind]
-        while shared and not _waits_at(shared[0][1], None):
-            heappop(shared)
+        heap: Heap[T] | None = None
+        if worker.role is WorkerRole.SERVING or worker.role is WorkerRole.OVERFLOW:
+            heap = self._skimmed(self._anonymous[kind], None)
+        if worker.role is WorkerRole.SERVING:
+            heap = older(heap, self._skimmed(self._unbound[kind], None))
+        return older(heap, self._skimmed(worker.pinned[kind], worker.incarnation))
+
+    def _skimmed(self, heap: Heap[T], home: int | None) -> Heap[T] | None:
+        """Return a heap with nothing on top that was left behind; None if it is empty."""
+        while heap and not waits_at(heap[0][1], home):
+            heappop(heap)
             self._withdrawn -= 1
-        while pinned and not _waits_at(pinned[0][1], worker.incarnation):
-            heappop(pinned)
-            self._withdrawn -= 1
-        return _older(shared or None, pinned or None)
+        return heap or None
 
     def _is_kept_for_lease(self, worker: WorkerLoad[T], number: int) -> bool:
         """Tell whether a lease older than this number waits for the worker to run empty."""
         heap = self._oldest(worker, Kind.LEASE)
         return heap is not None and heap[0][0] < number
 
-    def _start_first(self, heap: list[tuple[int, T]], worker: WorkerLoad[T]) -> None:
+    def _start_first(self, heap: Heap[T], worker: WorkerLoad[T]) -> None:
         ticket = heappop(heap)[1]
         if ticket.incarnation is None:
             self._start_waiting(ticket, worker)
@@ -389,8 +402,16 @@ class DispatchQueue(Generic[T]):
             self._start(ticket, worker)
             self.started.append(ticket)
 
+    def _wait(self, ticket: T, change: int = 1) -> None:
+        """Count a ticket that begins to wait, or one that ends to."""
+        if change > 0:
+            ticket.phase = Phase.WAITING
+        self._waiting += change
+        if ticket.session is None:
+            self._waiting_anonymous += change
+
     def _start_waiting(self, ticket: T, worker: WorkerLoad[T]) -> None:
-        self._waiting -= 1
+        self._wait(ticket, -1)
         self._start(ticket, worker)
         self.started.append(ticket)
         if ticket.kind is Kind.LEASE:
@@ -407,7 +428,7 @@ class DispatchQueue(Generic[T]):
         session = ticket.session
         if session is not None and session.incarnation is None:
             session.incarnation = worker.incarnation
-            self._sessions[worker.incarnation] = self._sessions.get(worker.incarnation, 0) + 1
+            worker.sessions += 1
             for other in self._exposed(session):
                 # What any worker could have run is this one's from now on. A lease among it holds back the others no
                 # more.
@@ -450,20 +471,16 @@ class DispatchQueue(Generic[T]):
         home = None if ticket.session is None else ticket.session.incarnation
         worker = None if home is None else self._workers.get(home)
         if home is None:
-            heappush(self._shared[ticket.kind], (ticket.number, ticket))
+            heap = self._anonymous if ticket.session is None else self._unbound
+            heappush(heap[ticket.kind], (ticket.number, ticket))
         elif worker is not None:  # else it died, and its sessions are about to be set free
             heappush(worker.pinned[ticket.kind], (ticket.number, ticket))
 
     def _forget(self, session: SessionRecord) -> None:
-        incarnation = session.incarnation
-        if incarnation is None:
-            return
+        worker = self._workers.get(session.incarnation or 0)
         session.incarnation = None
-        left = self._sessions[incarnation] - 1
-        if left:
-            self._sessions[incarnation] = left
-        else:
-            del self._sessions[incarnation]
+        if worker is not None:
+            worker.sessions -= 1
 
     def _compact(self) -> None:
         """Rebuild the heaps once most of what is in them has been withdrawn."""
@@ -471,24 +488,7 @@ class DispatchQueue(Generic[T]):
             return
         for worker in self._workers.values():
             for heap in worker.pinned:
-                _clean(heap, worker.incarnation)
-        for heap in self._shared:
-            _clean(heap, None)
+                clean(heap, worker.incarnation)
+        for heap in (*self._anonymous, *self._unbound):
+            clean(heap, None)
         self._withdrawn = 0
-
-
-def _waits_at(ticket: Ticket, home: int | None) -> bool:
-    """Tell whether a ticket found in a heap, a worker's or the shared one, is there by right and not left behind."""
-    session = ticket.session
-    return ticket.phase is Phase.WAITING and (None if session is None else session.incarnation) == home
-
-
-def _older(one: list[tuple[int, T]] | None, other: list[tuple[int, T]] | None) -> list[tuple[int, T]] | None:
-    """Return the heap whose first ticket is the older; None stands for an empty one."""
-    return one if other is None or (one is not None and one[0] < other[0]) else other
-
-
-def _clean(heap: list[tuple[int, T]], home: int | None) -> None:
-    # Each ticket once: one that left a heap and came back may stand in it twice.
-    heap[:] = {entry[1]: entry for entry in heap if _waits_at(entry[1], home)}.values()
-    heapify(heap)

@@ -74,6 +74,11 @@ class WorkerExited(WorkerEvent):
 
 
 @attrs.frozen(kw_only=True)
+class WorkerPromoted(WorkerEvent):
+    """A worker that stood by, or was leaving, serves from now on."""
+
+
+@attrs.frozen(kw_only=True)
 class HealthMissed(WorkerEvent):
     """An idle worker did not answer a ping; ``misses`` in a row so far."""
 

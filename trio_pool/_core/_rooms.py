@@ -5,10 +5,13 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
+from ._staff import WorkerRole
 from ._ticket import Kind, Ticket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
+
+    from ._heaps import Heap
 
 T = TypeVar("T", bound=Ticket)
 
@@ -18,16 +21,21 @@ _number = attrgetter("number")
 class WorkerLoad(Generic[T]):
     """What one worker runs, and what waits for it alone."""
 
-    __slots__ = ("abandoned", "asyncs", "held", "incarnation", "main", "pinned")
+    __slots__ = ("abandoned", "asyncs", "held", "incarnation", "main", "pinned", "places", "role", "sessions")
 
-    def __init__(self, incarnation: int) -> None:
+    def __init__(self, incarnation: int, role: WorkerRole) -> None:
         self.incarnation = incarnation
+        self.role = role
         self.main: T | None = None
         """Its sync ticket, errand or lease."""
         self.asyncs: dict[T, None] = {}
         self.abandoned = 0
         self.held = False
-        self.pinned: tuple[list[tuple[int, T]], ...] = ([], [], [])
+        self.pinned: tuple[Heap[T], ...] = ([], [], [])
+        self.sessions = 0
+        """How many sessions are bound to it."""
+        self.places: list[dict[int, WorkerLoad[T]]] = []
+        """Where `Rooms` has put it."""
 
     @property
     def load(self) -> int:
@@ -39,7 +47,9 @@ class WorkerLoad(Generic[T]):
 
 
 class Rooms(Generic[T]):
-    """The workers with room, each by its incarnation and in order of use, the most recent last.
+    """Where to look for a worker with room, each by its incarnation and in order of use, the most recent last.
+
+    Those that serve and those of the overflow; the others are never looked for, they look themselves.
 
     Args:
         concurrency: How many async tickets a worker may run at once.
@@ -48,32 +58,50 @@ class Rooms(Generic[T]):
     def __init__(self, concurrency: int) -> None:
         self.concurrency = concurrency
         self.idle: dict[int, WorkerLoad[T]] = {}
-        """Those that run nothing."""
-        self.beside: tuple[dict[int, WorkerLoad[T]], ...] = ({}, {}, {})
-        """By kind, those that run something and have room for a ticket of that kind; for a lease that is none."""
+        """Those that serve and run nothing."""
+        self._idle_overflow: dict[int, WorkerLoad[T]] = {}
+        # By kind, those that run something and have room for a ticket of that kind; for a lease that is none.
+        self._beside: tuple[dict[int, WorkerLoad[T]], ...] = ({}, {}, {})
+        self._beside_overflow: tuple[dict[int, WorkerLoad[T]], ...] = ({}, {}, {})
 
-    def __iter__(self) -> Iterator[WorkerLoad[T]]:
-        """Each worker with room of any kind, once."""
-        return iter({**self.idle, **self.beside[Kind.SYNC], **self.beside[Kind.ASYNC]}.values())
+    def empty(self) -> WorkerLoad[T] | None:
+        """Return the worker for a ticket without a session that runs nothing: one that serves, if there is one."""
+        idle = self.idle or self._idle_overflow
+        return idle[next(reversed(idle))] if idle else None
+
+    def beside(self, kind: Kind, *, anonymous: bool) -> Iterable[WorkerLoad[T]]:
+        """Return those that run something and have room for a ticket of this kind, the most recently used first."""
+        yield from reversed(self._beside[kind].values())
+        if anonymous:
+            yield from reversed(self._beside_overflow[kind].values())
+
+    def room(self, worker: WorkerLoad[T], kind: Kind) -> bool:
+        """Tell whether a worker has room for a ticket of a kind, were there nobody else to wish for it."""
+        main = worker.main
+        if worker.held or worker.abandoned or (main is not None and main.kind is Kind.LEASE):
+            return False
+        if kind is Kind.ASYNC:
+            return len(worker.asyncs) < self.concurrency
+        return main is None and not (kind is Kind.LEASE and worker.asyncs)
 
     def file(self, worker: WorkerLoad[T]) -> None:
-        """Put a worker, as the most recently used, where those with its room are looked for."""
-        incarnation = worker.incarnation
-        self.drop(incarnation)
-        if worker.held or worker.abandoned:
+        """Put a worker, as the most recently used, where those with its room and its role are looked for."""
+        self.drop(worker)
+        if worker.role is WorkerRole.SERVING:
+            idle, beside = self.idle, self._beside
+        elif worker.role is WorkerRole.OVERFLOW:
+            idle, beside = self._idle_overflow, self._beside_overflow
+        else:
             return
-        if worker.main is None:
-            if not worker.asyncs:
-                self.idle[incarnation] = worker
-                return
-            self.beside[Kind.SYNC][incarnation] = worker
-        elif worker.main.kind is Kind.LEASE:
-            return
-        if len(worker.asyncs) < self.concurrency:
-            self.beside[Kind.ASYNC][incarnation] = worker
+        if worker.load:
+            worker.places = [beside[kind] for kind in (Kind.SYNC, Kind.ASYNC) if self.room(worker, kind)]
+        elif not worker.held:
+            worker.places = [idle]
+        for place in worker.places:
+            place[worker.incarnation] = worker
 
-    def drop(self, incarnation: int) -> None:
-        """Look for this worker nowhere."""
-        self.idle.pop(incarnation, None)
-        self.beside[Kind.SYNC].pop(incarnation, None)
-        self.beside[Kind.ASYNC].pop(incarnation, None)
+    def drop(self, worker: WorkerLoad[T]) -> None:
+        """Look for a worker nowhere."""
+        for place in worker.places:
+            del place[worker.incarnation]
+        worker.places = []

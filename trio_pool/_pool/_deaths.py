@@ -62,6 +62,7 @@ def settle(router: Router, worker: PoolWorker) -> None:
             _again(router, request, incarnation)
     queue.settle()
     router.carry_out()
+    router.staff.help()
 
 
 def _again(router: Router, request: Request, incarnation: int) -> None:

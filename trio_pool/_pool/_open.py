@@ -56,7 +56,7 @@ async def open_pool(
     config = (config or PoolConfig()).evolve(**overrides)
     # Twice the CPUs: requests that wait for something outside the worker then leave no CPU idle.
     size = config.size or 2 * len(os.sched_getaffinity(0))
-    config.restart.check(size)
+    config.restart.check(size + config.standby)
     setup = WorkerSetup.make(app, config)
     observers = Observers(name, config.on_event)
     router = Router(config, size, observers)
@@ -80,7 +80,7 @@ async def open_pool(
     try:
         # Whatever gives up below takes all down: the limits that matter are those of the supervisors below.
         async with open_supervisor(name=name, max_restarts=0, on_event=observe) as supervisor:
-            await supervisor.start_child(housekeeping(router))
+            await supervisor.start_child(housekeeping(router, slots))
             await slots.start(supervisor)
             router.opened_at = trio.current_time()
             pool = SessionPool(name, router, slots, supervisor, observers)
@@ -111,8 +111,7 @@ async def open_pool(
 
 async def _drain(router: Router, grace: float) -> None:
     """Take nothing more and let what is there end, for up to ``grace`` seconds."""
-    router.close()
-    router.draining = True
+    router.drain()
     try:
         with trio.move_on_after(grace):
             await router.wait_idle()

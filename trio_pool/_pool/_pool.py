@@ -12,6 +12,7 @@ import trio
 
 from .._core._errors import TrioPoolError, Unserializable
 from .._core._events import RequestResult
+from .._core._staff import WorkerRole
 from .._core._worker_states import WorkerStatus
 from .._process._commands import request as pack
 from ._broadcasts import Errand
@@ -55,7 +56,7 @@ class SessionPool:
         self._names = count(1)
 
     def __repr__(self) -> str:
-        return f"<SessionPool {self.name!r}, {len(self._slots)} workers>"
+        return f"<SessionPool {self.name!r}, {self._router.size} workers>"
 
     @property
     def config(self) -> PoolConfig:
@@ -327,9 +328,11 @@ class SessionPool:
         workers = tuple(self._worker_info(slot) for slot in self._slots)
         running = len(router.requests) - router.queue.waiting
         results = router.results
+        able = [info.role for info in workers if info.status in (WorkerStatus.READY, WorkerStatus.BUSY)]
         return PoolStatus(
-            size=len(self._slots),
-            ready=sum(info.status in (WorkerStatus.READY, WorkerStatus.BUSY) for info in workers),
+            size=router.size,
+            ready=len(able) - able.count(WorkerRole.STANDBY),
+            standby=able.count(WorkerRole.STANDBY),
             busy=router.queue.busy,
             queued=router.queue.waiting,
             sessions=len(router.sessions),
@@ -345,7 +348,7 @@ class SessionPool:
                 cancelled=results[RequestResult.CANCELLED],
                 rejected=results[RequestResult.REJECTED],
                 redispatched=router.redispatched,
-                restarts=router.incarnations - len(self._slots),
+                restarts=router.restarts,
                 stale_replies=router.stale_replies,
                 pool_timeouts=router.pool_timeouts,
                 worker_errors=router.worker_errors,
@@ -357,14 +360,14 @@ class SessionPool:
         )
 
     def _worker_info(self, slot: Slot) -> WorkerInfo:
-        worker = slot.worker
+        worker, router = slot.worker, self._router
         if worker is None:
-            coming = self._router.closed is None and not slot.retired
+            coming = router.closed is None and not slot.retired and not slot.leaving
             status = WorkerStatus.STARTING if coming else WorkerStatus.DEAD
             return WorkerInfo(
                 worker_id=slot.worker_id, slot=slot.index, incarnation=slot.incarnation, pid=None, status=status
             )
-        running = self._router.queue.running(worker.incarnation)
+        running = router.queue.running(worker.incarnation)
         requests = [request for request in running if not isinstance(request, Errand)]
         request = next(iter(requests or running), None)
         return WorkerInfo(
@@ -373,10 +376,11 @@ class SessionPool:
             incarnation=worker.incarnation,
             pid=worker.pid,
             status=worker.status,
-            sessions=self._router.queue.sessions(worker.incarnation),
+            sessions=router.queue.sessions(worker.incarnation),
             request_id=requests[0].request_id if requests else None,
             session_id=None if request is None else request.session_id,
             begun=request is not None and request.begun(worker),
+            role=router.staff.role(slot),
             request_ids=tuple(request.request_id for request in requests),
         )
 
@@ -391,7 +395,11 @@ class SessionPool:
         else:
             await trio.lowlevel.checkpoint()
         status = self.get_pool_status()
-        if status.ready == status.size and self._router.closed is None:
+        serving = sum(
+            info.role is WorkerRole.SERVING and info.status in (WorkerStatus.READY, WorkerStatus.BUSY)
+            for info in status.workers
+        )
+        if serving >= status.size and self._router.closed is None:
             health = HealthStatus.HEALTHY
         elif status.ready and self._router.closed is None:
             health = HealthStatus.DEGRADED
@@ -407,6 +415,43 @@ class SessionPool:
             "workers": {info.worker_id: str(info.status) for info in status.workers},
         }
         return PoolHealth(status=health, details=MappingProxyType(details))
+
+    # -- capacity ------------------------------------------------------------------------------------------------------
+
+    async def resize(self, size: int) -> None:
+        """Change how many workers serve; return when as many do, or those that are too many have begun to leave.
+
+        More are started side by side and serve as each is ready. Where there are too many, those with the fewest
+        sessions leave: they take no new session and nothing without one, and are stopped when they run nothing and the
+        last of their sessions has ended or expired. Growing again keeps those that are still leaving. Calls made
+        meanwhile wait for their turn.
+
+        Cancelling the call, like a worker that does not get ready, leaves the pool with the size it had.
+
+        Args:
+            size: How many are to serve; standbys and overflow come on top.
+
+        Raises:
+            WorkerInitFailed: A new worker did not get ready; the others that were started with it are stopped.
+            PoolClosed: The pool is closed or closing.
+            ValueError: ``size`` is not a whole number of at least 1.
+        """
+        if not isinstance(cast("object", size), int) or isinstance(size, bool) or size < 1:
+            raise ValueError(f"size must be an int >= 1, not {size!r}")
+        self._router.check_open()
+        await self._slots.resize(size)
+
+    async def drain(self) -> None:
+        """Take no more requests, and wait until all that were taken have their outcome, however long that takes.
+
+        Workers and sessions stay until the pool is left. Cancelling the call ends the wait alone: what is there goes on
+        being served, and nothing new is.
+        """
+        self._router.drain()
+        await trio.lowlevel.checkpoint()
+        await self._router.wait_idle()
+
+    # -- as it happens -------------------------------------------------------------------------------------------------
 
     def events(self, max_buffer: int = 1024) -> AbstractContextManager[EventStream]:
         """Subscribe to the pool's events: ``with pool.events() as events: async for event in events``.

@@ -36,9 +36,11 @@ if TYPE_CHECKING:
     from .._core._events import PoolEvent
     from .._core._messages import Encoded, Message
     from .._core._session_table import SessionRecord
+    from .._core._staff import WorkerRole
     from .._process._worker import PoolWorker
     from ._observers import Observers
     from ._slot import Slot
+    from ._slots import Slots
 
 
 class Router:
@@ -60,6 +62,7 @@ class Router:
         self.sessions = SessionTable(config.sessions.ttl, config.sessions.max_sessions)
         self.slots: dict[int, Slot] = {}
         """The slots with a worker that is or was ready, by its incarnation."""
+        self.staff: Slots  # given by itself, as the pool is opened
         self.requests: dict[int, Request] = {}
         """The requests without an outcome, by id."""
         self.abandoned: dict[Request, None] = {}
@@ -87,6 +90,8 @@ class Router:
         self.stale_replies = 0
         self.results: dict[RequestResult, int] = dict.fromkeys(RequestResult, 0)
         self.incarnations = 0
+        self.restarts = 0
+        """Workers started beyond the first of each slot."""
         self._observers = observers
 
     def emit(self, event: Callable[..., PoolEvent], /, **fields: object) -> None:
@@ -183,6 +188,8 @@ class Router:
             self._assign(request, drive=drive)
             if self.queue.started:
                 self.carry_out()
+        elif session is None:
+            self.staff.help()
         return request
 
     def _session(self, session_id: str, now: float) -> SessionRecord:
@@ -267,6 +274,8 @@ class Router:
         queue.serve(worker.incarnation)
         if queue.started:
             self.carry_out()
+        if slot.passing:
+            self.staff.dismiss_idle(slot)
 
     def carry_out(self) -> None:
         """Hand what the queue has started to the workers it chose, save what is late: in its place comes the next.
@@ -367,12 +376,19 @@ class Router:
         if slot.worker is not None:
             self.flags = slot.worker.flags
         self.broadcasts.worker_ready(slot)
-        self.queue.add_worker(slot.incarnation)
+        self.assign_role(slot, self.staff.join(slot))
+
+    def assign_role(self, slot: Slot, role: WorkerRole) -> None:
+        """Have a worker take what its role allows, from now on."""
+        self.queue.add_worker(slot.incarnation, role)
         self.carry_out()
+        if slot.passing:
+            self.staff.dismiss_idle(slot)
 
     def worker_lost(self, worker: PoolWorker) -> None:
-        """Give a worker that ends nothing more."""
+        """Give a worker that ends nothing more, and its place to another."""
         self.queue.hold(worker.incarnation)
+        self.staff.part(worker.incarnation)
 
     def worker_dead(self, worker: PoolWorker) -> None:
         """Settle what a worker leaves behind."""
@@ -418,6 +434,8 @@ class Router:
             worker.cleanup_session(session.session_id)
         self.queue.settle()
         self.carry_out()
+        if slot is not None and slot.passing:
+            self.staff.dismiss_idle(slot)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -425,6 +443,12 @@ class Router:
         """Admit nothing more; a second cause is ignored."""
         if self.closed is None or (cause is not None and isinstance(self.closed, PoolClosed)):
             self.closed = cause or PoolClosed("the pool is closed")
+
+    def drain(self) -> None:
+        """Admit nothing more, but let what is there find workers."""
+        if self.closed is None:
+            self.close()
+            self.draining = True
 
     def check_idle(self) -> None:
         """Wake who waits for the end of all there is to do, if this is it."""

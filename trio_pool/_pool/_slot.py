@@ -33,9 +33,17 @@ CAPACITY: Final = 1
 
 
 class Slot:
-    """One slot of a pool; also the `WorkerObserver` of the worker in it."""
+    """One slot of a pool; also the `WorkerObserver` of the worker in it.
 
-    def __init__(self, index: int, pool: str, router: Router, setup: WorkerSetup) -> None:
+    Args:
+        index: Its number, which no other slot has at the same time.
+        pool: The pool's name.
+        router: The pool's router.
+        setup: How its workers are started.
+        overflow: It is for one overflow worker.
+    """
+
+    def __init__(self, index: int, pool: str, router: Router, setup: WorkerSetup, *, overflow: bool = False) -> None:
         self.index = index
         self.worker_id = f"{pool}-{index}"
         self.incarnation = 0
@@ -43,11 +51,19 @@ class Slot:
         """The worker, from its spawn until it is reaped."""
         self.left: Request | None = None
         """The lease that was left while the worker owed replies: it ends when they have come."""
+        self.overflow = overflow
+        self.leaving = False
+        """True if the pool has become too small for it."""
         self.retired = False
         """True once it has had its last worker: by policy there is no other."""
         self._router = router
         self._setup = setup
         self._mailbox, self._inbox = trio.open_memory_channel["Request"](CAPACITY)
+
+    @property
+    def passing(self) -> bool:
+        """Whether it is here only as long as it is needed."""
+        return self.overflow or self.leaving
 
     @property
     def serving(self) -> PoolWorker | None:
@@ -81,6 +97,7 @@ class Slot:
             WorkerInitFailed: It never became ready.
         """
         router = self._router
+        router.restarts += self.incarnation > 0
         self.incarnation = router.new_incarnation()
         router.emit(WorkerStarting, **self._ident())
         try:
@@ -127,6 +144,7 @@ class Slot:
         """Settle what the worker leaves behind."""
         self.left = None
         self._router.worker_errors += not planned(worker)
+        self._router.staff.part(worker.incarnation)  # again, for one that was lost as it got ready
         self._router.worker_dead(worker)
         self._router.emit(
             WorkerExited,
@@ -137,6 +155,8 @@ class Slot:
             planned=planned(worker),
         )
         self.worker = None
+        if self.passing:
+            self._router.staff.dismiss(self)
 
     def stale(self, worker: PoolWorker, wire_id: int) -> None:
         """Count a reply nobody waits for."""

@@ -10,6 +10,7 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from .._core._staff import WorkerRole
     from .._core._worker_states import WorkerStatus
 
 
@@ -19,7 +20,7 @@ class WorkerInfo:
 
     ``request_id``, ``session_id`` and ``begun``, which is True once the worker has begun it, are of the oldest of them.
     Both ids are None while it is busy with a broadcast alone. Between two workers a slot shows the status ``starting``,
-    or ``dead`` if there is no other to come, and no pid.
+    or ``dead`` if there is no other to come, no pid and no ``role``.
     """
 
     worker_id: str
@@ -31,6 +32,7 @@ class WorkerInfo:
     request_id: int | None = None
     session_id: str | None = None
     begun: bool = False
+    role: WorkerRole | None = None
     request_ids: tuple[int, ...] = ()
 
 
@@ -94,8 +96,9 @@ class PoolStatus:
     """A pool at one moment.
 
     Args:
-        size: Workers the pool keeps.
-        ready: Workers able to serve, the busy ones included.
+        size: Workers that are to serve; see `SessionPool.resize`.
+        ready: Workers that take requests, the busy ones included, and those of the overflow.
+        standby: Workers that are ready and wait for one of those to die.
         busy: Workers holding a request, a lease or a broadcast.
         queued: Requests accepted and not yet written to a worker.
         sessions: Sessions tracked.
@@ -106,6 +109,7 @@ class PoolStatus:
 
     size: int
     ready: int
+    standby: int
     busy: int
     queued: int
     sessions: int
@@ -118,7 +122,7 @@ class HealthStatus(StrEnum):
     """A pool's health in a word."""
 
     HEALTHY = "healthy"
-    """Every slot has a worker that can serve."""
+    """As many workers serve as are to."""
     DEGRADED = "degraded"
     """Some have; requests are served, with less capacity."""
     UNHEALTHY = "unhealthy"
