@@ -194,6 +194,8 @@ class MockWorker:
             if not data:
                 return 0
             for message in decoder.feed(data):
+                if message.get("type") == "cancel":
+                    continue  # one command at a time, so what it names has been answered
                 if not await self._handle(message, commands):
                     return os.EX_PROTOCOL
                 if commands.stopping:
