@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import signal
 from typing import TYPE_CHECKING
@@ -288,6 +289,47 @@ async def test_an_overflow_worker_that_does_not_start_is_tried_again_after_a_del
         assert starts[-1] > starts[0]
 
 
+async def test_a_number_goes_to_the_next_only_when_its_worker_is_gone(autojump_clock: MockClock) -> None:
+    """Overflow workers that come and go in every order of events neither clash nor are forgotten."""
+    port = SlowPort()
+    async with over(port, size=1, overflow=2) as pool, pool.checkout(), trio.open_nursery() as nursery:
+        for step in range(60):
+            nursery.start_soon(caught, pool, step % 7)
+            await trio.sleep(step % 3 * START / 2)
+            extra = named(pool, OVERFLOW)
+            if step % 4 == 1 and extra:
+                await kill(port, extra[0])
+        await trio.sleep(1000.0)
+        assert [info.role for info in pool.get_pool_status().workers] == [SERVING]
+        assert len(port.workers) == 1
+        nursery.start_soon(work, pool, 1.0)
+        nursery.start_soon(work, pool, 1.0)
+        await trio.sleep(START + 0.5)
+        assert roles(pool) == [SERVING, OVERFLOW, OVERFLOW]
+        assert obeys_the_law(pool)
+
+
+async def caught(pool: SessionPool, seconds: float) -> None:
+    """Occupy a worker, or lose it."""
+    with contextlib.suppress(trio_pool.WorkerCrashed):
+        await work(pool, seconds)
+
+
+async def test_a_broadcast_does_not_wait_for_an_overflow_worker_that_starts(autojump_clock: MockClock) -> None:
+    """It may never come; if it does it has what is kept."""
+    port = SlowPort()
+    async with over(port, size=1, overflow=1) as pool, trio.open_nursery() as nursery:
+        nursery.start_soon(work, pool, 20.0)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(work, pool, 50.0)
+        await trio.testing.wait_all_tasks_blocked()
+        began = trio.current_time()
+        assert set(await pool.broadcast("echo", {"value": 1}, key="it")) == {"pool-0"}
+        assert trio.current_time() == pytest.approx(began + 20.0)
+        await trio.sleep(50.0)
+        assert [each.worker_id for each in port.history if each.command == "echo"] == ["pool-0", "pool-1"]
+
+
 # -- another size ------------------------------------------------------------------------------------------------------
 
 
@@ -428,6 +470,20 @@ async def test_growing_that_fails_leaves_the_pool_as_it_was(autojump_clock: Mock
         assert (status.size, [info.worker_id for info in status.workers]) == (1, ["pool-0"])
         assert len(port.workers) == 1
         await pool.execute_anonymous("ping")
+
+
+async def test_a_pool_can_grow_at_once_after_it_failed_to(autojump_clock: MockClock) -> None:
+    """Also while those that did start are still being stopped."""
+    port = MockPort()
+    async with over(port, size=1) as pool:
+        for _ in range(3):
+            port.simulate_init_failure("no", worker="pool-2", times=1)
+            with pytest.raises(trio_pool.WorkerInitFailed):
+                await pool.resize(4)
+        await pool.resize(3)
+        assert len(named(pool, SERVING)) == 3
+        await trio.testing.wait_all_tasks_blocked()
+        assert len(port.workers) == 3
 
 
 async def test_growing_that_is_cancelled_leaves_the_pool_as_it_was(autojump_clock: MockClock) -> None:

@@ -191,7 +191,8 @@ class Broadcasts:
         broadcast = Broadcast(command, encoded, key, router.queue.next_number())
         deadline = broadcast.called_at + router.config.timeout
         for slot in slots:
-            if not slot.retired:
+            # One of the overflow that is still starting may not come; if it does it gets what is kept.
+            if not slot.retired and not (slot.overflow and slot.incarnation not in router.slots):
                 broadcast.open[Errand(router, broadcast, slot, queue_deadline=deadline)] = None
         errands = list(broadcast.open)
         self._errands.update(broadcast.open)

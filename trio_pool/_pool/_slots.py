@@ -173,20 +173,19 @@ class Slots:
             self.dismiss(slot)
 
     def dismiss(self, slot: Slot) -> None:
-        """Have a slot stopped for good. Idempotent."""
+        """Have a slot stopped for good, if it has started and that is not under way already."""
         slot.leaving = True
         self._router.queue.hold(slot.incarnation)
         self.part(slot.incarnation)
         child = self._children.pop(slot.index, None)
         if child is not None:
-            self._do(lambda: self._stop(slot, child))
-        elif slot.overflow:
-            self.forget(slot)
+            self._do(partial(self._stop, slot, child))
 
     @trio.lowlevel.enable_ki_protection
     async def _stop(self, slot: Slot, child: Child) -> None:
-        await self._permanent.terminate_child(child)
-        self.forget(slot)
+        supervisor = self._overflow if slot.overflow else self._permanent
+        await supervisor.terminate_child(child)
+        self.forget(slot)  # not before, for its number goes to the next
 
     # -- the size ------------------------------------------------------------------------------------------------------
 
@@ -200,8 +199,10 @@ class Slots:
                 await self._start_all(new)
             except BaseException:
                 for slot in new:
-                    self.dismiss(slot)
-                    self.forget(slot)
+                    if slot.index in self._children:
+                        self.dismiss(slot)
+                    else:
+                        self.forget(slot)
                 self._fit(before)
                 raise
 
@@ -245,8 +246,10 @@ class Slots:
     @trio.lowlevel.enable_ki_protection
     async def _start_overflow(self, slot: Slot) -> None:
         try:
-            await self._overflow.start_child(slot, id=slot.worker_id)
+            self._children[slot.index] = await self._overflow.start_child(slot, id=slot.worker_id)
             self._backoff.started(trio.current_time())
+            if slot.leaving:
+                self.dismiss(slot)  # it came and went before this task heard of it
         except WorkerInitFailed as exc:
             self.forget(slot)
             delay = self._backoff.next_delay(trio.current_time())
