@@ -113,6 +113,8 @@ async def test_a_standby_serves_at_once_when_an_idle_worker_dies(autojump_clock:
         assert trio.current_time() == began
         assert named(pool, SERVING) == [spare]
         assert [event.worker_id for event in told if isinstance(event, trio_pool.WorkerPromoted)] == [spare]
+        order = [type(event) for event in told]
+        assert order.index(trio_pool.WorkerPromoted) < order.index(trio_pool.WorkerExited)
         await trio.sleep(2 * START)
         assert named(pool, STANDBY) == [victim]
         assert pool.get_pool_status().metrics.restarts == 1
@@ -150,6 +152,24 @@ async def test_a_standby_has_what_is_broadcast(autojump_clock: MockClock) -> Non
     port = MockPort()
     async with over(port, size=1, standby=1) as pool:
         assert set(await pool.broadcast("echo", {"value": 1})) == {"pool-0", "pool-1"}
+
+
+async def test_a_standby_that_does_not_answer_is_not_promoted(autojump_clock: MockClock) -> None:
+    """It stands by again when it answers, or serves if that is needed by then."""
+    port = SlowPort()
+    async with over(port, size=1, standby=2) as pool:
+        spares, (victim,) = named(pool, STANDBY), named(pool, SERVING)
+        silent, good = spares
+        (frozen,) = [each for each in port.workers if each.worker_id == silent]
+        await frozen.signal(signal.SIGSTOP)
+        await pool.health_check()
+        assert named(pool, STANDBY) == [good]
+        await kill(port, victim)
+        assert named(pool, SERVING) == [good]
+        await frozen.signal(signal.SIGCONT)
+        await pool.health_check()
+        assert silent in named(pool, STANDBY)
+        assert pool.get_pool_status().metrics.restarts <= 1
 
 
 async def test_the_death_of_a_standby_is_nobodys_loss(autojump_clock: MockClock) -> None:
@@ -204,7 +224,7 @@ async def test_overflow_workers_come_when_all_are_busy_and_go_when_nobody_waits(
 
 
 async def test_no_overflow_worker_is_started_that_would_find_nothing_to_do(autojump_clock: MockClock) -> None:
-    """One request that waits starts one, however long its start takes."""
+    """Each request that waits starts one, however long its start takes."""
     port = SlowPort()
     told: list[PoolEvent] = []
     async with over(port, size=1, overflow=5, told=told) as pool:
@@ -212,8 +232,9 @@ async def test_no_overflow_worker_is_started_that_would_find_nothing_to_do(autoj
             nursery.start_soon(work, pool, 100.0)
             await trio.testing.wait_all_tasks_blocked()
             nursery.start_soon(work, pool, 1.0)
+            nursery.start_soon(work, pool, 1.0)
         starting = [event for event in told if isinstance(event, trio_pool.WorkerStarting)]
-        assert len(starting) == 2
+        assert len(starting) == 3
 
 
 async def test_sessions_never_bind_to_overflow_workers(autojump_clock: MockClock) -> None:
@@ -270,6 +291,16 @@ async def test_an_overflow_worker_that_dies_costs_its_request_alone(autojump_clo
         assert trio.current_time() < began + 10.0
         nodes = {node.id: node.supervisors[0] for node in pool.supervisor.tree().children}
         assert nodes["overflow"].restarts == nodes["slots"].restarts == 0
+
+
+async def test_overflow_helps_while_a_dead_worker_is_replaced(autojump_clock: MockClock) -> None:
+    """Also a request that is dispatched again waits, so that it calls for one."""
+    port = SlowPort()
+    told: list[PoolEvent] = []
+    async with over(port, size=1, overflow=1, told=told) as pool:
+        port.simulate_crash(after="read", command="sleep")
+        await work(pool)
+    assert "pool-1" in {event.worker_id for event in told if isinstance(event, trio_pool.WorkerStarting)}
 
 
 async def test_an_overflow_worker_that_does_not_start_is_tried_again_after_a_delay(autojump_clock: MockClock) -> None:
@@ -370,6 +401,14 @@ async def test_a_pool_that_shrinks_dismisses_idle_workers_without_sessions_at_on
         assert len(port.workers) == 1
 
 
+async def test_a_broadcast_leaves_out_workers_that_are_being_dismissed(autojump_clock: MockClock) -> None:
+    """They end before they could answer; nobody fails for it."""
+    async with over(MockPort(), size=3) as pool:
+        for size in (2, 1):
+            await pool.resize(size)
+            assert set(await pool.broadcast("echo", {"value": 1})) == set(named(pool, SERVING))
+
+
 async def test_a_leaving_worker_serves_its_sessions_and_nothing_else(autojump_clock: MockClock) -> None:
     """It takes no new session and nothing without one, and is stopped when its last session has ended."""
     port = MockPort()
@@ -379,15 +418,16 @@ async def test_a_leaving_worker_serves_its_sessions_and_nothing_else(autojump_cl
             await pool.execute_in_session(name, "update_session_data", set_it)
         await pool.resize(1)
         (leaving,), (staying,) = named(pool, LEAVING), named(pool, SERVING)
+        where = {}
         async with trio.open_nursery() as nursery:
             for _ in range(3):
                 nursery.start_soon(work, pool)
             nursery.start_soon(work, pool, 1.0, "cyd")
+            await trio.testing.wait_all_tasks_blocked()
+            for name in ("ann", "bob"):  # both while the others wait
+                assert (await pool.execute_in_session(name, "get_session_data"))["data"] == {"k": 1}
+                where[port.history[-1].worker_id] = name
         assert {each.worker_id for each in port.history if each.command == "sleep"} == {staying}
-        where = {}
-        for name in ("ann", "bob"):
-            assert (await pool.execute_in_session(name, "get_session_data"))["data"] == {"k": 1}
-            where[port.history[-1].worker_id] = name
         await pool.end_session(where[leaving])
         await trio.testing.wait_all_tasks_blocked()
         assert [info.worker_id for info in pool.get_pool_status().workers] == [staying]
@@ -498,6 +538,32 @@ async def test_growing_that_is_cancelled_leaves_the_pool_as_it_was(autojump_cloc
         assert pool.get_pool_status().size == 1
 
 
+async def test_two_changes_of_size_take_their_turns(autojump_clock: MockClock) -> None:
+    """The second begins when the first is done, and wins."""
+    port = SlowPort()
+    async with over(port, size=1) as pool:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pool.resize, 4)
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(pool.resize, 2)
+            await trio.testing.wait_all_tasks_blocked()
+            assert pool.get_pool_status().size == 4
+        await trio.sleep(START)
+        assert (pool.get_pool_status().size, roles(pool), len(port.workers)) == (2, [SERVING, SERVING], 2)
+
+
+async def test_a_worker_that_is_not_replaced_by_policy_is_replaced_by_asking(autojump_clock: MockClock) -> None:
+    """Its slot is done for; another size, or the same, starts as many as that needs."""
+    port = MockPort()
+    async with trio_pool.open_pool(
+        launcher=port, size=2, restart={"restart": "temporary"}, health={"interval": 10_000.0}
+    ) as pool:
+        await kill(port, "pool-0")
+        assert roles(pool) == [None, SERVING]
+        await pool.resize(2)
+        assert roles(pool) == [None, SERVING, SERVING]
+
+
 async def test_shrinking_takes_workers_in_their_restart_first(autojump_clock: MockClock) -> None:
     """Nobody misses those."""
     port = SlowPort()
@@ -551,6 +617,20 @@ async def test_draining_lets_what_is_there_end_and_takes_nothing_new(autojump_cl
         assert pool.get_pool_status().metrics.ok == 3
         with trio.testing.assert_checkpoints():
             await pool.drain()
+
+
+async def test_a_drain_still_dispatches_again_what_was_not_begun(autojump_clock: MockClock) -> None:
+    """A worker's death changes nothing: what it had not begun runs on its replacement."""
+    port = MockPort()
+    async with over(port, size=1) as pool, trio.open_nursery() as nursery:
+        await port.workers[0].signal(signal.SIGSTOP)
+        nursery.start_soon(work, pool)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(pool.drain)
+        await trio.testing.wait_all_tasks_blocked()
+        await kill(port, "pool-0")
+    assert pool.get_pool_status().metrics.ok == 1
+    assert pool.get_pool_status().metrics.redispatched == 1
 
 
 async def test_a_drain_cut_short_still_refuses_what_is_new(autojump_clock: MockClock) -> None:

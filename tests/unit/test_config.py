@@ -419,3 +419,12 @@ def test_any_value_is_taken_or_refused_by_name(name: str, value: object) -> None
         assert isinstance(config, PoolConfig)
         return
     assert text.startswith(name)
+
+
+def test_standbys_count_among_those_whose_deaths_fill_the_window() -> None:
+    """A limit that one slot alone never reaches is reached by two."""
+    backoff = Backoff(initial=4.0, factor=1.0, jitter="none")
+    restart = RestartPolicy(max_restarts=8, within=20.0, backoff=backoff)
+    with pytest.raises(ValueError, match="restart"):
+        make(size=1, restart=restart)
+    assert make(size=1, standby=1, restart=restart).standby == 1

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from _queues import Request, add, die, filled, release, started
 
+from trio_pool import WorkerRole
 from trio_pool._core._errors import PoolSaturated
 from trio_pool._core._session_table import SessionRecord
 
@@ -284,3 +285,15 @@ def test_a_dead_workers_errands_are_given_back() -> None:
     assert not queue.pin(errand, 2, number)
     assert add(queue, 2) == [errand]
     assert release(queue, 2) is younger
+
+
+def test_a_change_of_role_does_not_bring_a_held_worker_back() -> None:
+    """It was held for a reason, and `add_worker` alone, without a role, says that this is over."""
+    queue = filled(0)
+    queue.add_worker(1, WorkerRole.LEAVING)
+    queue.hold(1)
+    queue.add_worker(1, WorkerRole.SERVING)
+    request = Request()
+    assert queue.submit(request) is None
+    queue.add_worker(1)
+    assert list(queue.started) == [request]

@@ -346,9 +346,8 @@ class DispatchQueue(Generic[T]):
             home = self._workers.get(session.incarnation)
             able: Iterable[WorkerLoad[T]] = [home] if home is not None and rooms.room(home, ticket.kind) else []
         elif session is None:
-            empty = rooms.empty()
-            if empty is not None:
-                return empty  # where nothing runs no lease waits: it would have taken that worker
+            if rooms.idle:  # no lease waits then: it would have taken that worker
+                return rooms.idle[next(reversed(rooms.idle))]
             able = rooms.beside(ticket.kind, anonymous=True)
         else:
             if rooms.idle:

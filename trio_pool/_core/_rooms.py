@@ -49,7 +49,8 @@ class WorkerLoad(Generic[T]):
 class Rooms(Generic[T]):
     """Where to look for a worker with room, each by its incarnation and in order of use, the most recent last.
 
-    Those that serve and those of the overflow; the others are never looked for, they look themselves.
+    Those that serve, and those of the overflow that run something; the others are never looked for, they look
+    themselves.
 
     Args:
         concurrency: How many async tickets a worker may run at once.
@@ -59,15 +60,9 @@ class Rooms(Generic[T]):
         self.concurrency = concurrency
         self.idle: dict[int, WorkerLoad[T]] = {}
         """Those that serve and run nothing."""
-        self._idle_overflow: dict[int, WorkerLoad[T]] = {}
         # By kind, those that run something and have room for a ticket of that kind; for a lease that is none.
         self._beside: tuple[dict[int, WorkerLoad[T]], ...] = ({}, {}, {})
         self._beside_overflow: tuple[dict[int, WorkerLoad[T]], ...] = ({}, {}, {})
-
-    def empty(self) -> WorkerLoad[T] | None:
-        """Return the worker for a ticket without a session that runs nothing: one that serves, if there is one."""
-        idle = self.idle or self._idle_overflow
-        return idle[next(reversed(idle))] if idle else None
 
     def beside(self, kind: Kind, *, anonymous: bool) -> Iterable[WorkerLoad[T]]:
         """Return those that run something and have room for a ticket of this kind, the most recently used first."""
@@ -87,16 +82,12 @@ class Rooms(Generic[T]):
     def file(self, worker: WorkerLoad[T]) -> None:
         """Put a worker, as the most recently used, where those with its room and its role are looked for."""
         self.drop(worker)
-        if worker.role is WorkerRole.SERVING:
-            idle, beside = self.idle, self._beside
-        elif worker.role is WorkerRole.OVERFLOW:
-            idle, beside = self._idle_overflow, self._beside_overflow
-        else:
-            return
-        if worker.load:
+        serves = worker.role is WorkerRole.SERVING
+        if worker.load and (serves or worker.role is WorkerRole.OVERFLOW):
+            beside = self._beside if serves else self._beside_overflow
             worker.places = [beside[kind] for kind in (Kind.SYNC, Kind.ASYNC) if self.room(worker, kind)]
-        elif not worker.held:
-            worker.places = [idle]
+        elif serves and not worker.load and not worker.held:
+            worker.places = [self.idle]
         for place in worker.places:
             place[worker.incarnation] = worker
 

@@ -56,10 +56,12 @@ async def _ask(router: Router, slot: Slot, worker: PoolWorker) -> None:
     if not worker.health_failures:
         if worker.status is WorkerStatus.DEGRADED:
             worker.advance(WorkerEvent.RECOVERED)
+            router.staff.trust(slot)
             router.queue.add_worker(worker.incarnation)
             router.carry_out()
         return
     router.queue.hold(worker.incarnation)
+    router.staff.doubt(slot)
     worker.advance(WorkerEvent.MISSED)
     router.emit(
         HealthMissed,

@@ -144,7 +144,6 @@ class Slot:
         """Settle what the worker leaves behind."""
         self.left = None
         self._router.worker_errors += not planned(worker)
-        self._router.staff.part(worker.incarnation)  # again, for one that was lost as it got ready
         self._router.worker_dead(worker)
         self._router.emit(
             WorkerExited,

@@ -150,6 +150,16 @@ class Slots:
         """Return the role of a slot's worker; None while there is none that is ready."""
         return self._staff.role(slot.incarnation)
 
+    def doubt(self, slot: Slot) -> None:
+        """Promote no standby that does not answer."""
+        if self.role(slot) is WorkerRole.STANDBY:
+            self._staff.part(slot.incarnation)
+
+    def trust(self, slot: Slot) -> None:
+        """Have a worker that answers again stand by, or serve if that is needed meanwhile."""
+        if self.role(slot) is None:
+            self._router.assign_role(slot, self.join(slot))
+
     def part(self, incarnation: int) -> None:
         """Have a standby serve in place of a worker that is lost, before that one is even buried."""
         self._promote(self._staff.part(incarnation))
@@ -174,8 +184,7 @@ class Slots:
 
     def dismiss(self, slot: Slot) -> None:
         """Have a slot stopped for good, if it has started and that is not under way already."""
-        slot.leaving = True
-        self._router.queue.hold(slot.incarnation)
+        slot.leaving = slot.retired = True
         self.part(slot.incarnation)
         child = self._children.pop(slot.index, None)
         if child is not None:
@@ -218,10 +227,10 @@ class Slots:
             router.assign_role(slot, WorkerRole.LEAVING)
         kept = [slot for slot in self if not slot.passing and not slot.retired]
         excess = len(kept) - size - router.config.standby
-        # Those that have no worker just now, and then those that stand by: nobody misses them.
-        idle = [slot for slot in kept if self.role(slot) is not WorkerRole.SERVING]
-        idle.sort(key=lambda slot: self.role(slot) is not None)
-        for slot in idle[: max(0, excess)]:
+        # The others are those without a worker just now. None stands by that would be too many: while they do, as many
+        # serve as shall.
+        starting = [slot for slot in kept if self.role(slot) is None]
+        for slot in starting[: max(0, excess)]:
             self.dismiss(slot)
         return [self._add() for _ in range(-excess)]
 
@@ -235,7 +244,7 @@ class Slots:
     def help(self) -> None:
         """Start an overflow worker for each request that waits and that one could take, as far as there may be some."""
         router = self._router
-        if not router.config.overflow or not router.redispatches:
+        if not router.config.overflow:
             return
         there = [slot for slot in self if slot.overflow]
         coming = self._recovering + sum(slot.incarnation not in router.slots for slot in there)
@@ -248,8 +257,6 @@ class Slots:
         try:
             self._children[slot.index] = await self._overflow.start_child(slot, id=slot.worker_id)
             self._backoff.started(trio.current_time())
-            if slot.leaving:
-                self.dismiss(slot)  # it came and went before this task heard of it
         except WorkerInitFailed as exc:
             self.forget(slot)
             delay = self._backoff.next_delay(trio.current_time())
