@@ -15,6 +15,10 @@ ARGS ?=
 N ?= 200
 # Seeds of the storm in test-stress and test-all: two seconds each.
 STORMS ?= 10
+# Requests of the great storm, and workers made and killed, in the same two: a minute and a half, and five, on two cores.
+GREAT ?= 100000
+CYCLES ?= 10000
+STRESS = --storms $(STORMS) --great-storm $(GREAT) --cycles $(CYCLES) -o faulthandler_timeout=1800
 CHAOS ?=
 MAX_LINES := 500
 SOURCES = $(shell find trio_pool chaos -name '*.py')
@@ -47,7 +51,8 @@ help:
 	@echo 'make test-fast         layer 1: unit tests; no process                  (10 s)'
 	@echo 'make test-protocol     layer 2: one part with real or scripted neighbours'
 	@echo 'make test-integration  layer 3: real processes, end to end'
-	@echo 'make test-stress       layer 4: the storm of deaths with more seeds     [STORMS=10]'
+	@echo 'make test-stress       layer 4: storms of faults with more seeds, one of them of 100 000 requests; 10 000 workers'
+	@echo '                       made and killed (10 minutes)                    [STORMS=10 GREAT=100000 CYCLES=10000]'
 	@echo 'make test-load         layer 4: 100 users, 10 operations a second each, for 60 s'
 	@echo 'make test-chaos        layer 4: crashes, memory pressure and delays under operations'
 	@echo 'make test-all          all four layers, load and chaos included; says how many tests each ran'
@@ -97,7 +102,7 @@ test-integration: $(DEV)
 	@$(PYTEST) tests/system $(ARGS)
 
 test-stress: $(DEV)
-	@$(PYTEST) tests/stress -m 'not ($(LONG))' --storms $(STORMS) $(ARGS)
+	@$(PYTEST) tests/stress -m 'not ($(LONG))' $(STRESS) $(ARGS)
 
 test-load: $(DEV)
 	@$(PYTEST) tests/stress -m load $(ARGS)
@@ -108,7 +113,7 @@ test-chaos: $(DEV)
 # So many supervisors are tried beside a model of OTP's; elsewhere the test's own number.
 test-all: export TRIO_POOL_EXAMPLES := 2000
 test-all: $(DEV)
-	@$(PYTEST) --storms $(STORMS) --document-results .document-results.json $(ARGS)
+	@$(PYTEST) $(STRESS) --document-results .document-results.json $(ARGS)
 
 # Under coverage a worker imports what no worker imports by itself, so the tests of what one imports are left out.
 coverage: $(DEV)

@@ -46,6 +46,13 @@ def note_and_wait(path: str, seconds: float, token: int) -> int:
 
 
 @bridge.command
+def note_and_fail(path: str, seconds: float, token: int) -> None:
+    """Record that the command was entered, occupy the worker, and raise."""
+    note_and_wait(path, seconds, token)
+    raise LookupError(f"token {token}")
+
+
+@bridge.command
 def note_only(path: str, token: int) -> int:
     """Record that the command was entered."""
     note(path, f"{token} {os.getpid()}")

@@ -132,6 +132,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--pool-size", type=int, metavar="N", help="size of the pools of tests that leave it open")
     group.addoption("--only-pool-sized", action="store_true", help="run only tests that --pool-size changes")
     group.addoption("--storms", type=int, default=2, metavar="N", help="seeds the storm test runs with (default: 2)")
+    group.addoption("--cycles", type=int, default=80, metavar="N", help="workers made and killed in all (default: 80)")
+    group.addoption("--great-storm", type=int, metavar="N", help="also run the storm test once with N requests")
     group.addoption(
         "--document-results", metavar="FILE", help="write how the counterparts of the testing strategy's items ended"
     )
@@ -157,10 +159,21 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give the storm its seeds."""
+    """Give the storm its seeds, and the number of its requests: some two thousand, which take a few seconds."""
     if "storm_seed" in metafunc.fixturenames:
         storms: int = metafunc.config.option.storms
-        metafunc.parametrize("storm_seed", range(1, storms + 1))
+        great: int | None = metafunc.config.option.great_storm
+        chosen = [pytest.param(seed, 2_000, False, id=str(seed)) for seed in range(1, storms + 1)]
+        if great is not None:
+            chosen.append(pytest.param(0, great, True, id=f"great-{great}"))
+        metafunc.parametrize(("storm_seed", "storm_requests", "storm_is_great"), chosen)
+
+
+@pytest.fixture
+def cycles(request: pytest.FixtureRequest) -> int:
+    """How many workers are to be made and killed, by all tests that do so together."""
+    wanted: int = request.config.getoption("--cycles")
+    return wanted
 
 
 @pytest.fixture
