@@ -1,6 +1,7 @@
 """Two ratios that travel between machines: a small request to a bare socket's, a worker's start to an interpreter's.
 
-What the testing strategy wants measured without a yardstick is in `chaos._benchmarks`; `bench` carries out both.
+What the testing strategy wants measured without a yardstick is in `chaos._benchmarks`, and what a pool is aimed to take
+at the most in `chaos._targets`; `bench` carries out all three.
 
 Absolute times differ between machines and hours, so each candidate is measured in turn with its yardstick in one
 process: rounds of echoes over a bare Trio ``SocketStream`` to a child process, then through a pool of one worker; a
@@ -28,12 +29,14 @@ from trio_pool.testing import percentile
 from ._about import environment
 from ._benchmarks import BENCHMARKS, benchmark_lines, run_benchmarks, show_time
 from ._stats import summarize
+from ._targets import TARGETS, run_targets, target_lines
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Iterator
 
     from ._benchmarks import Benchmarked
     from ._stats import Summary
+    from ._targets import Target
 
     # Does a thing once and returns how many seconds the part that counts took.
     Measured: TypeAlias = Callable[[], Awaitable[float]]
@@ -65,7 +68,7 @@ class Comparison:
 COMPARISONS = ("echo", "start")
 """The names of the two comparisons."""
 
-NAMES = (*COMPARISONS, *BENCHMARKS)
+NAMES = (*COMPARISONS, *BENCHMARKS, *TARGETS)
 """The names of all that can be measured."""
 
 
@@ -75,10 +78,14 @@ class Bench:
 
     comparisons: tuple[Comparison, ...]
     benchmarks: tuple[Benchmarked, ...]
+    targets: tuple[Target, ...] = ()
 
     def to_json(self) -> str:
         """Return the results, and where they were measured, as JSON; times are in seconds."""
-        return json.dumps({"environment": dict(environment()), **attrs.asdict(self)}, indent=1) + "\n"
+        results = attrs.asdict(self)
+        for kept, target in zip(results["targets"], self.targets, strict=True):
+            kept["met"] = target.met
+        return json.dumps({"environment": dict(environment()), **results}, indent=1) + "\n"
 
 
 async def bench(seconds: float, iterations: int, names: Collection[str] = NAMES) -> Bench:
@@ -101,7 +108,11 @@ async def bench(seconds: float, iterations: int, names: Collection[str] = NAMES)
             comparisons.append(await _compare("python -c pass", "worker ready", _interpreter, _worker, 1, share))
     finally:
         gc.enable()
-    return Bench(comparisons=tuple(comparisons), benchmarks=tuple(await run_benchmarks(names, iterations)))
+    return Bench(
+        comparisons=tuple(comparisons),
+        benchmarks=tuple(await run_benchmarks(names, iterations)),
+        targets=tuple(await run_targets(names, iterations)),
+    )
 
 
 def bench_lines(results: Bench) -> Iterator[str]:
@@ -118,9 +129,12 @@ def bench_lines(results: Bench) -> Iterator[str]:
                 yield f"{name:<{width}}{cells}{times.count:>9}"
         for c in comparisons:
             yield f"ratio {c.ratio:.2f}   {c.candidate} : {c.yardstick} (median of {c.rounds} rounds, target below 3)"
-        if results.benchmarks:
+        if results.benchmarks or results.targets:
             yield ""
     yield from benchmark_lines(results.benchmarks)
+    if results.benchmarks and results.targets:
+        yield ""
+    yield from target_lines(results.targets)
 
 
 async def _compare_echo(seconds: float) -> Comparison:

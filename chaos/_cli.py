@@ -34,7 +34,11 @@ if TYPE_CHECKING:
     from ._plan import Plan
 
 # Those of `_bench.NAMES`, which cannot be imported before the usage is known to be right: it needs Trio and the pool.
-_BENCHMARKS = ("echo", "start", "single_session", "concurrent_sessions", "session_creation")
+_BENCHMARKS = (
+    *("echo", "start"),
+    *("single_session", "concurrent_sessions", "session_creation"),
+    *("parallel", "handover", "refusal", "recovery", "standby"),
+)
 
 _MAX_SEED = 2**63 - 1  # whatever reads results.json can hold it, and the line of a plan stays short
 
@@ -157,11 +161,14 @@ def _parser() -> _Parser:
 
     bench = commands.add_parser(
         "bench",
-        help="measure sessions, a small request and a worker's start",
+        help="measure sessions, a small request, a worker's start, and what has a target",
         description="Measure, in turns in one process, an echo through the pool against a bare Trio socket echo"
         " (echo), and a worker's start against a bare interpreter's (start): only these ratios travel between machines."
         " Then what the testing strategy names: a ping in one session (single_session), pings in ten sessions at once"
-        " (concurrent_sessions), a ping in a new session and the end of it (session_creation).",
+        " (concurrent_sessions), a ping in a new session and the end of it (session_creation)."
+        " Last what has a target: twenty sleeps on eight workers (parallel), the way of a freed worker to the oldest"
+        " waiter (handover), the refusal of a full queue (refusal), and from a worker's SIGKILL to the next success,"
+        " without (recovery) and with a warm standby (standby).",
     )
     bench.add_argument(
         "--only", choices=_BENCHMARKS, action="append", metavar="NAME", help="one of: %(choices)s; may be repeated"
@@ -178,7 +185,7 @@ def _parser() -> _Parser:
         type=_iterations,
         default=1000,
         metavar="N",
-        help="how often each of the others is measured (default: 1000)",
+        help="how often each of the others is measured at the most (default: 1000)",
     )
     bench.add_argument("--json", type=Path, metavar="FILE", help="write the results, in seconds, to this file as well")
     bench.set_defaults(command=_bench)

@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -45,6 +45,24 @@ def test_the_benchmarks_of_the_testing_strategy_are_measured_and_shown(tmp_path:
         assert timings["count"] == 30
         assert 0 < timings["min"] <= timings["median"] <= timings["p95"] <= timings["p99"] <= timings["max"]
         assert timings["min"] <= timings["mean"] <= timings["max"]
+
+
+def test_what_has_a_target_is_measured_and_shown_beside_it(tmp_path: Path) -> None:
+    """Every one of them for its own number of times; nobody who waits behind a killed worker goes without an answer."""
+    names = {"parallel": 3, "handover": 20, "refusal": 20, "recovery": 3, "standby": 3}
+    kept: dict[str, dict[str, Any]] = {}
+    for times in (3, 20):
+        only = [word for name, count in names.items() if count == times for word in ("--only", name)]
+        done = bench(*only, "--iterations", str(times), "--json", "bench.json", cwd=tmp_path)
+        assert (done.returncode, done.stderr) == (0, "")
+        kept.update({result["name"]: result for result in json.loads((tmp_path / "bench.json").read_text())["targets"]})
+        assert len(done.stdout.splitlines()) == 1 + len(only) // 2
+    assert {name: result["times"]["count"] for name, result in kept.items()} == names
+    assert [name for name, result in kept.items() if result["target"] is None] == ["recovery"]
+    assert kept["standby"]["failed"] == kept["recovery"]["failed"] == 0
+    # Three waves of half a second cannot take less, and a standby is there sooner than a worker can be started.
+    assert kept["parallel"]["times"]["minimum"] >= 1.5
+    assert kept["standby"]["times"]["minimum"] < kept["recovery"]["times"]["minimum"]
 
 
 def test_results_that_cannot_be_written_are_told(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from chaos import _cli
 from chaos._bench import NAMES, Bench, Comparison, bench_lines
 from chaos._benchmarks import BENCHMARKS, Benchmarked
 from chaos._stats import summarize
+from chaos._targets import TARGETS, Target
 from trio_pool.testing import EXPECTATIONS, Timings
 
 if TYPE_CHECKING:
@@ -96,6 +97,32 @@ def test_the_table_has_every_number_beside_what_is_expected() -> None:
     assert last.endswith("missed p95, p99, max (pool_checkout)")
 
 
+def aimed(worst: float, *, target: float | None = 0.01, failed: int | None = None) -> Target:
+    times = summarize([0.001, 0.002, worst])
+    assert times is not None
+    return Target(name="standby", what="a kill", times=times, figure="p95", target=target, failed=failed)
+
+
+@pytest.mark.parametrize(
+    ("result", "verdict"),
+    [
+        (aimed(0.01), "p95 <= 10.00 ms  met"),
+        (aimed(0.011), "p95 <= 10.00 ms  missed"),
+        (aimed(0.01, failed=0), "p95 <= 10.00 ms  met; 0 bystanders failed"),
+        (aimed(0.01, failed=1), "p95 <= 10.00 ms  missed; 1 bystanders failed"),
+        (aimed(2.0, target=None, failed=0), "-; 0 bystanders failed"),
+    ],
+)
+def test_a_target_is_shown_beside_what_was_measured(result: Target, verdict: str) -> None:
+    """Met means that the figure it is about is within it, and that nobody had to fail for that."""
+    _, line = bench_lines(Bench(comparisons=(), benchmarks=(), targets=(result,)))
+    assert line.startswith("a kill")
+    assert line.endswith(verdict)
+    assert json.loads(Bench(comparisons=(), benchmarks=(), targets=(result,)).to_json())["targets"][0]["met"] == (
+        None if verdict.startswith("-") else "  met" in verdict
+    )
+
+
 def test_the_results_can_be_kept() -> None:
     """As JSON they have the same numbers in seconds, and the place they were measured at."""
     comparison = Comparison(
@@ -116,7 +143,7 @@ def test_the_results_can_be_kept() -> None:
 def test_every_benchmark_can_be_asked_for_by_name() -> None:
     """The command line, which cannot import them to find out, knows the same names as the measurements."""
     assert _cli._BENCHMARKS == NAMES
-    assert set(BENCHMARKS) < set(NAMES)
+    assert {*BENCHMARKS, *TARGETS} < set(NAMES)
 
 
 @pytest.mark.parametrize(
