@@ -38,14 +38,15 @@ from typing import TYPE_CHECKING, Final, Generic, TypeVar
 from ._errors import PoolSaturated
 from ._heaps import clean, older, waits_at
 from ._rooms import Rooms, WorkerLoad
-from ._staff import WorkerRole
-from ._ticket import Kind, Phase, Ticket
+from ._staff import OVERFLOW, SERVING, WorkerRole
+from ._ticket import ASYNC, DONE, LEASE, RUNNING, SYNC, WAITING, Phase, Ticket
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
     from ._heaps import Heap
     from ._session_table import SessionRecord
+    from ._ticket import Kind
 
 _COMPACT_ABOVE: Final = 64  # arbitrary: below this many withdrawn tickets, rebuilding the heaps is not worth a thought
 
@@ -139,6 +140,7 @@ class DispatchQueue(Generic[T]):
                 session.head = ticket
         if worker is not None:
             self._start(ticket, worker)
+            self._rooms.file(worker)
             if self._unsettled:
                 self.settle()
             return worker.incarnation
@@ -151,17 +153,17 @@ class DispatchQueue(Generic[T]):
 
     def withdraw(self, ticket: T) -> bool:
         """Take a waiting ticket out; False if it does not wait (any more)."""
-        if ticket.phase is not Phase.WAITING:
+        if ticket.phase is not WAITING:
             return False
         self._wait(ticket, -1)
-        ticket.phase = Phase.DONE
+        ticket.phase = DONE
         session = ticket.session
         if session is not None and session.head is not ticket and not ticket.beside:
             session.waiting.remove(ticket)
             return True
         # It stays in its heap, to be skipped when it comes up: taking it out would cost a search.
         self._withdrawn += 1
-        self._unsettled = self._unsettled or ticket.kind is Kind.LEASE
+        self._unsettled = self._unsettled or ticket.kind is LEASE
         if session is not None:
             self._leave_session(session, ticket)
             # What kept the old head waiting may be nothing to the new one, if it is of another kind.
@@ -169,6 +171,7 @@ class DispatchQueue(Generic[T]):
             worker = None if head is None or ticket.beside else self._choose(head, head.number)
             if head is not None and worker is not None:
                 self._start_waiting(head, worker)
+                self._rooms.file(worker)
                 self._withdrawn += 1
         self.settle()
         self._compact()
@@ -188,8 +191,16 @@ class DispatchQueue(Generic[T]):
         `serve` must follow, with no other operation between.
         """
         worker = self._workers[ticket.incarnation or 0]
-        self._end(ticket, worker)
-        self._rooms.file(worker)
+        if worker.main is ticket:
+            worker.main = None
+        else:
+            del worker.asyncs[ticket]
+        if ticket.abandoned:
+            ticket.abandoned = False
+            worker.abandoned -= 1
+        ticket.phase = DONE
+        if ticket.session is not None:
+            self._leave_session(ticket.session, ticket)
         return worker.main is None and not worker.asyncs
 
     # -- errands -------------------------------------------------------------------------------------------------------
@@ -210,18 +221,19 @@ class DispatchQueue(Generic[T]):
         ticket.number = number
         ticket.incarnation = incarnation
         worker = self._workers.get(incarnation)
-        if worker is not None and self._rooms.room(worker, Kind.SYNC) and not self._is_kept_for_lease(worker, number):
+        if worker is not None and self._rooms.room(worker, SYNC) and not self._is_kept_for_lease(worker, number):
             self._start(ticket, worker)
+            self._rooms.file(worker)
             return True
-        ticket.phase = Phase.WAITING
+        ticket.phase = WAITING
         heappush(self._errands.setdefault(incarnation, []), (number, ticket))
         return False
 
     def unpin(self, ticket: T) -> bool:
         """Take a waiting errand out; False if it does not wait (any more)."""
-        if ticket.phase is not Phase.WAITING or ticket.incarnation is None:
+        if ticket.phase is not WAITING or ticket.incarnation is None:
             return False
-        ticket.phase = Phase.DONE
+        ticket.phase = DONE
         # At once, unlike `withdraw`: a worker has few errands, and one that is leased for long would keep them all.
         errands = self._errands[ticket.incarnation]
         errands.remove((ticket.number, ticket))
@@ -239,7 +251,6 @@ class DispatchQueue(Generic[T]):
             worker = self._workers[incarnation] = WorkerLoad(incarnation, role or WorkerRole.SERVING)
         worker.role = role or worker.role
         worker.held = worker.held and role is not None
-        self._rooms.file(worker)
         self.serve(incarnation)
 
     def serve(self, incarnation: int) -> None:
@@ -250,6 +261,7 @@ class DispatchQueue(Generic[T]):
             if heap is None:
                 break
             self._start_first(heap, worker)
+        self._rooms.file(worker)
         if self._unsettled:
             self.settle()
 
@@ -280,7 +292,7 @@ class DispatchQueue(Generic[T]):
                 self._wait(ticket)
                 self._push(ticket)
             else:
-                ticket.phase = Phase.DONE
+                ticket.phase = DONE
                 if ticket.session is not None:
                     self._leave_session(ticket.session, ticket)
         for _, errand in self._errands.pop(incarnation, ()):
@@ -309,6 +321,7 @@ class DispatchQueue(Generic[T]):
                 # Any of the workers that have room for it takes it next: it is the oldest of all.
                 where = self._choose(first[0][1], first[0][0]) or where
             self._start_first(first, where)
+            self._rooms.file(where)
 
     # -- sessions ------------------------------------------------------------------------------------------------------
 
@@ -330,9 +343,9 @@ class DispatchQueue(Generic[T]):
         self._waiting -= len(tickets)
         self._withdrawn += len(exposed)
         for ticket in tickets:
-            ticket.phase = Phase.DONE
+            ticket.phase = DONE
             self._leave_session(session, ticket)
-            self._unsettled = self._unsettled or ticket.kind is Kind.LEASE
+            self._unsettled = self._unsettled or ticket.kind is LEASE
         self._forget(session)
         self._compact()
         return tickets
@@ -349,6 +362,8 @@ class DispatchQueue(Generic[T]):
             if rooms.idle:  # no lease waits then: it would have taken that worker
                 return rooms.idle[next(reversed(rooms.idle))]
             able = rooms.beside(ticket.kind, anonymous=True)
+            if not able:
+                return None
         else:
             if rooms.idle:
                 return rooms.idle[min(reversed(rooms.idle), key=self.sessions)]
@@ -359,25 +374,31 @@ class DispatchQueue(Generic[T]):
     def _next(self, worker: WorkerLoad[T]) -> Heap[T] | None:
         """Return the heap whose first ticket is the next this worker starts, if it has room."""
         main = worker.main
-        if worker.held or worker.abandoned or (main is not None and main.kind is Kind.LEASE):
+        if worker.held or worker.abandoned or (main is not None and main.kind is LEASE):
             return None
-        lease = heap = self._oldest(worker, Kind.LEASE)
+        lease = heap = self._oldest(worker, LEASE)
         if main is None:
-            heap = older(heap, self._oldest(worker, Kind.SYNC))
-            heap = older(heap, self._errands.get(worker.incarnation) or None)
+            heap = older(heap, self._oldest(worker, SYNC))
+            if self._errands:
+                heap = older(heap, self._errands.get(worker.incarnation) or None)
         if len(worker.asyncs) < self._rooms.concurrency:
-            heap = older(heap, self._oldest(worker, Kind.ASYNC))
+            heap = older(heap, self._oldest(worker, ASYNC))
         # A lease waits for the worker to run empty, and whoever is younger waits for the lease.
         return None if heap is lease and (main is not None or worker.asyncs) else heap
 
     def _oldest(self, worker: WorkerLoad[T], kind: Kind) -> Heap[T] | None:
         """Return the heap with the oldest ticket of a kind that this worker may run."""
-        heap: Heap[T] | None = None
-        if worker.role is WorkerRole.SERVING or worker.role is WorkerRole.OVERFLOW:
-            heap = self._skimmed(self._anonymous[kind], None)
-        if worker.role is WorkerRole.SERVING:
-            heap = older(heap, self._skimmed(self._unbound[kind], None))
-        return older(heap, self._skimmed(worker.pinned[kind], worker.incarnation))
+        anonymous, unbound, pinned = self._anonymous[kind], self._unbound[kind], worker.pinned[kind]
+        if not (anonymous or unbound or pinned):
+            return None
+        role, heap = worker.role, None
+        if anonymous and (role is SERVING or role is OVERFLOW):
+            heap = self._skimmed(anonymous, None)
+        if unbound and role is SERVING:
+            heap = older(heap, self._skimmed(unbound, None))
+        if pinned:
+            heap = older(heap, self._skimmed(pinned, worker.incarnation))
+        return heap
 
     def _skimmed(self, heap: Heap[T], home: int | None) -> Heap[T] | None:
         """Return a heap with nothing on top that was left behind; None if it is empty."""
@@ -388,7 +409,7 @@ class DispatchQueue(Generic[T]):
 
     def _is_kept_for_lease(self, worker: WorkerLoad[T], number: int) -> bool:
         """Tell whether a lease older than this number waits for the worker to run empty."""
-        heap = self._oldest(worker, Kind.LEASE)
+        heap = self._oldest(worker, LEASE)
         return heap is not None and heap[0][0] < number
 
     def _start_first(self, heap: Heap[T], worker: WorkerLoad[T]) -> None:
@@ -404,7 +425,7 @@ class DispatchQueue(Generic[T]):
     def _wait(self, ticket: T, change: int = 1) -> None:
         """Count a ticket that begins to wait, or one that ends to."""
         if change > 0:
-            ticket.phase = Phase.WAITING
+            ticket.phase = WAITING
         self._waiting += change
         if ticket.session is None:
             self._waiting_anonymous += change
@@ -413,17 +434,17 @@ class DispatchQueue(Generic[T]):
         self._wait(ticket, -1)
         self._start(ticket, worker)
         self.started.append(ticket)
-        if ticket.kind is Kind.LEASE:
+        if ticket.kind is LEASE:
             self._unsettled = True  # whom it has held back elsewhere may start now
 
     def _start(self, ticket: T, worker: WorkerLoad[T]) -> None:
-        if ticket.kind is Kind.ASYNC:
+        """Have a worker run a ticket; whoever does so files the worker anew."""
+        if ticket.kind is ASYNC:
             worker.asyncs[ticket] = None
         else:
             worker.main = ticket
-        ticket.phase = Phase.RUNNING
+        ticket.phase = RUNNING
         ticket.incarnation = worker.incarnation
-        self._rooms.file(worker)
         session = ticket.session
         if session is not None and session.incarnation is None:
             session.incarnation = worker.incarnation
@@ -433,19 +454,7 @@ class DispatchQueue(Generic[T]):
                 # more.
                 self._push(other)
                 self._withdrawn += 1
-                self._unsettled = self._unsettled or other.kind is Kind.LEASE
-
-    def _end(self, ticket: T, worker: WorkerLoad[T]) -> None:
-        if worker.main is ticket:
-            worker.main = None
-        else:
-            del worker.asyncs[ticket]
-        if ticket.abandoned:
-            ticket.abandoned = False
-            worker.abandoned -= 1
-        ticket.phase = Phase.DONE
-        if ticket.session is not None:
-            self._leave_session(ticket.session, ticket)
+                self._unsettled = self._unsettled or other.kind is LEASE
 
     def _leave_session(self, session: SessionRecord, ticket: T) -> None:
         """Take a ticket that ended out of its session; the next in line becomes the head."""
@@ -461,8 +470,8 @@ class DispatchQueue(Generic[T]):
     @staticmethod
     def _exposed(session: SessionRecord) -> list[T]:
         """Return a session's waiting tickets that stand in heaps, in order."""
-        tickets: list[T] = [ticket for ticket in session.beside if ticket.phase is Phase.WAITING]
-        if session.head is not None and session.head.phase is Phase.WAITING:
+        tickets: list[T] = [ticket for ticket in session.beside if ticket.phase is WAITING]
+        if session.head is not None and session.head.phase is WAITING:
             tickets.append(session.head)
         return sorted(tickets, key=_number)
 

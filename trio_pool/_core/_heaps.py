@@ -5,7 +5,7 @@ from __future__ import annotations
 from heapq import heapify
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
-from ._ticket import Phase, Ticket
+from ._ticket import WAITING, Ticket
 
 T = TypeVar("T", bound=Ticket)
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def waits_at(ticket: Ticket, home: int | None) -> bool:
     """Tell whether a ticket found in a heap, a worker's or a shared one, is there by right and not left behind."""
     session = ticket.session
-    return ticket.phase is Phase.WAITING and (None if session is None else session.incarnation) == home
+    return ticket.phase is WAITING and (None if session is None else session.incarnation) == home
 
 
 def older(one: Heap[T] | None, other: Heap[T] | None) -> Heap[T] | None:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from operator import attrgetter
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from ._staff import WorkerRole
-from ._ticket import Kind, Ticket
+from ._staff import OVERFLOW, SERVING, WorkerRole
+from ._ticket import ASYNC, LEASE, SYNC, Kind, Ticket
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from ._heaps import Heap
 
 T = TypeVar("T", bound=Ticket)
@@ -64,35 +62,48 @@ class Rooms(Generic[T]):
         self._beside: tuple[dict[int, WorkerLoad[T]], ...] = ({}, {}, {})
         self._beside_overflow: tuple[dict[int, WorkerLoad[T]], ...] = ({}, {}, {})
 
-    def beside(self, kind: Kind, *, anonymous: bool) -> Iterable[WorkerLoad[T]]:
+    def beside(self, kind: Kind, *, anonymous: bool) -> list[WorkerLoad[T]]:
         """Return those that run something and have room for a ticket of this kind, the most recently used first."""
-        yield from reversed(self._beside[kind].values())
-        if anonymous:
-            yield from reversed(self._beside_overflow[kind].values())
+        found = [*reversed(self._beside[kind].values())] if self._beside[kind] else []
+        if anonymous and self._beside_overflow[kind]:
+            found += reversed(self._beside_overflow[kind].values())
+        return found
 
     def room(self, worker: WorkerLoad[T], kind: Kind) -> bool:
         """Tell whether a worker has room for a ticket of a kind, were there nobody else to wish for it."""
         main = worker.main
-        if worker.held or worker.abandoned or (main is not None and main.kind is Kind.LEASE):
+        if worker.held or worker.abandoned or (main is not None and main.kind is LEASE):
             return False
-        if kind is Kind.ASYNC:
+        if kind is ASYNC:
             return len(worker.asyncs) < self.concurrency
-        return main is None and not (kind is Kind.LEASE and worker.asyncs)
+        return main is None and not (kind is LEASE and worker.asyncs)
 
     def file(self, worker: WorkerLoad[T]) -> None:
         """Put a worker, as the most recently used, where those with its room and its role are looked for."""
         self.drop(worker)
-        serves = worker.role is WorkerRole.SERVING
-        if worker.load and (serves or worker.role is WorkerRole.OVERFLOW):
-            beside = self._beside if serves else self._beside_overflow
-            worker.places = [beside[kind] for kind in (Kind.SYNC, Kind.ASYNC) if self.room(worker, kind)]
-        elif serves and not worker.load and not worker.held:
-            worker.places = [self.idle]
-        for place in worker.places:
+        if worker.role is SERVING:
+            beside = self._beside
+        elif worker.role is OVERFLOW:
+            beside = self._beside_overflow
+        else:
+            return
+        if worker.held or worker.abandoned:
+            return
+        main, places = worker.main, worker.places
+        if main is not None and main.kind is LEASE:
+            return
+        if main is not None or worker.asyncs:
+            if main is None:
+                places.append(beside[SYNC])
+            if len(worker.asyncs) < self.concurrency:
+                places.append(beside[ASYNC])
+        elif worker.role is SERVING:
+            places.append(self.idle)
+        for place in places:
             place[worker.incarnation] = worker
 
     def drop(self, worker: WorkerLoad[T]) -> None:
         """Look for a worker nowhere."""
         for place in worker.places:
             del place[worker.incarnation]
-        worker.places = []
+        worker.places.clear()

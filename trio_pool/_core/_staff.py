@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,6 +20,11 @@ class WorkerRole(StrEnum):
     """It was started because all were busy, takes requests without a session, and is dismissed when none waits."""
     LEAVING = "leaving"
     """The pool became smaller: it takes requests of the sessions it has, and is stopped when the last has ended."""
+
+
+# The same for where every request passes, for the reason given in `_ticket`.
+SERVING: Final = WorkerRole.SERVING
+OVERFLOW: Final = WorkerRole.OVERFLOW
 
 
 class Staff:

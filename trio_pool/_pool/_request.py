@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from .._core._ticket import Kind, Phase, Ticket
+from .._core._ticket import SYNC, WAITING, Ticket
 
 if TYPE_CHECKING:
     from .._core._errors import TrioPoolError
     from .._core._messages import Encoded, Message
     from .._core._session_table import SessionRecord
+    from .._core._ticket import Kind
     from .._process._worker import PoolWorker
     from ._router import Router
 
@@ -64,7 +65,7 @@ class Request(Ticket):
         command: str,
         encoded: Encoded | None,
         session: SessionRecord | None,
-        kind: Kind = Kind.SYNC,
+        kind: Kind = SYNC,
         *,
         beside: bool = False,
         submitted_at: float,
@@ -103,7 +104,7 @@ class Request(Ticket):
     @property
     def due(self) -> float:
         """When the timer must look at it. A lease, once granted, is its holder's for as long as that likes."""
-        if self.phase is Phase.WAITING:
+        if self.phase is WAITING:
             return min(self.queue_deadline, self.deadline)
         return self.deadline if self.encoded is not None else float("inf")
 

@@ -19,7 +19,7 @@ from .._core._errors import Outcome, PoolClosed, PoolSaturated, WorkerCrashed
 from .._core._events import RequestDispatched, RequestFinished, RequestResult, SessionBound, StaleReply, WorkerKilled
 from .._core._restart import is_number
 from .._core._session_table import SessionTable
-from .._core._ticket import Kind, Phase
+from .._core._ticket import ASYNC, LEASE, RUNNING, SYNC
 from .._core._worker_states import WorkerStatus
 from ..errors import PoolTimeout
 from ._broadcasts import Broadcasts, Errand
@@ -161,7 +161,7 @@ class Router:
             command,
             encoded,
             session,
-            Kind.LEASE if encoded is None else Kind.ASYNC if "async" in flags else Kind.SYNC,
+            LEASE if encoded is None else ASYNC if "async" in flags else SYNC,
             beside="concurrent" in flags and encoded is not None,
             submitted_at=now,
             queue_deadline=now + checkout_timeout,
@@ -322,7 +322,7 @@ class Router:
 
     def cancel(self, request: Request) -> None:
         """Take note that the caller has left: the request is withdrawn, or its worker freed as soon as it may be."""
-        if request.encoded is None and request.phase is Phase.RUNNING:
+        if request.encoded is None and request.phase is RUNNING:
             self.release_lease(request, RequestResult.CANCELLED)
         elif not request.finished:
             withdrawn = self.queue.withdraw(request)
@@ -335,7 +335,7 @@ class Router:
         """End a lease. A worker that still works on a command of the lease's has `abandon_grace` to finish it."""
         if request.request_id in self.requests:
             self.finish(request, result, request.value, None)
-        if request.phase is not Phase.RUNNING or request.incarnation not in self.slots:
+        if request.phase is not RUNNING or request.incarnation not in self.slots:
             return  # the worker died meanwhile, and with it the lease
         slot, worker = self.holder(request)
         if request.session is not None:
