@@ -42,6 +42,7 @@ VALID: dict[str, object] = {
     "abandon_grace": 0.5,
     "concurrency": 4,
     "max_queue": 0,
+    "lease_warning": 10.0,
     "start_timeout": 10,
     "shutdown_grace": 0,
     "restart": RestartPolicy(restart=Restart.TRANSIENT, max_restarts=math.inf),
@@ -78,6 +79,7 @@ def test_defaults_are_the_promised_ones() -> None:
         "abandon_grace": 1,
         "concurrency": 1,
         "max_queue": 1000,
+        "lease_warning": 60,
         "start_timeout": 30,
         "shutdown_grace": 5,
         "restart": attrs.asdict(RestartPolicy()),
@@ -120,6 +122,7 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "standby": (-1, 1.5, "1", True),
     "concurrency": (0, 1.5, "1", True),
     "max_queue": (-1, 1.5, math.inf, None),
+    "lease_warning": (0, -1, math.nan, "60"),
     "start_timeout": (0, "30", []),
     "shutdown_grace": (-1, math.inf, False),
     "restart": (None, "permanent", HealthPolicy()),
@@ -254,6 +257,7 @@ def test_a_file_gives_the_same_as_the_constructor(tmp_path: Path) -> None:
         abandon_grace = 0.5
         concurrency = 4
         max_queue = 0
+        lease_warning = 10
         start_timeout = 10
         shutdown_grace = 0
         max_frame = 4096

@@ -187,6 +187,7 @@ class PoolOptions(TypedDict, total=False):
     abandon_grace: float
     concurrency: int
     max_queue: int
+    lease_warning: float
     start_timeout: float
     shutdown_grace: float
     restart: RestartPolicy | Mapping[str, object]
@@ -215,6 +216,8 @@ class PoolConfig(_Checked):
         abandon_grace: How long a command nobody waits for may run on before its worker is killed.
         concurrency: Async commands that one worker may run at once, beside at most one sync command.
         max_queue: Requests that may wait; one more is refused at once with `PoolSaturated`.
+        lease_warning: A lease held longer than this is named in the log, with the task and the line that took it;
+            ``math.inf`` for never.
         start_timeout: Longest time from spawn to ready; ``math.inf`` for no limit. Kept broadcasts come on
             top: each has ``timeout``, or if that is ``math.inf`` this.
         shutdown_grace: How long a pool that closes lets running requests finish.
@@ -242,6 +245,7 @@ class PoolConfig(_Checked):
     abandon_grace: float = attrs.field(default=1.0, validator=number(at_least=0))
     concurrency: int = attrs.field(default=1, validator=_integer(1))
     max_queue: int = attrs.field(default=1000, validator=_integer(0))
+    lease_warning: float = attrs.field(default=60.0, validator=number(above=0, infinite=True))
     start_timeout: float = attrs.field(default=30.0, validator=number(above=0, infinite=True))
     shutdown_grace: float = attrs.field(default=5.0, validator=number(at_least=0))
     restart: RestartPolicy = attrs.field(

@@ -58,6 +58,7 @@ class Deadlines:
             if not request.finished and request.due <= now:
                 self._time_out(request, now)
         router.broadcasts.expire(now)
+        router.leases.expire(now)
         for request in list(router.abandoned):
             if request.kill_at <= now:
                 slot, worker = router.holder(request)
@@ -71,6 +72,7 @@ class Deadlines:
             router.sessions.next_expiry(),
             min((request.due for request in router.requests.values()), default=math.inf),
             router.broadcasts.next_due,
+            router.leases.next_due,
             min((request.kill_at for request in router.abandoned), default=math.inf),
         )
 

@@ -45,6 +45,7 @@ def settle(router: Router, worker: PoolWorker) -> None:
     router.broadcasts.worker_dead(worker)
     for request in running:
         router.abandoned.pop(request, None)
+        router.leases.ended(request)
     for request in requests:
         if not request.finished and request not in again:
             error = _failure(router, request, worker, begun=request in begun)

@@ -17,12 +17,13 @@ from .._core._worker_states import WorkerStatus
 from .._process._commands import request as pack
 from ._broadcasts import Errand
 from ._health import ping_idle
+from ._leases import Lease
 from ._session import PoolSession
 from ._status import HealthStatus, PoolHealth, PoolMetrics, PoolStatus, WorkerInfo
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
-    from contextlib import AbstractContextManager
+    from contextlib import AbstractAsyncContextManager, AbstractContextManager
     from typing import TypeVar, TypeVarTuple
 
     from .._core._config import PoolConfig
@@ -287,15 +288,20 @@ class SessionPool:
 
     # -- leases --------------------------------------------------------------------------------------------------------
 
-    @asynccontextmanager
-    @trio.lowlevel.enable_ki_protection  # between the admission and the `try`; the body is not in this frame
-    async def checkout(
+    def checkout(
         self, session_id: str | None = None, *, checkout_timeout: float | None = None
-    ) -> AsyncGenerator[PoolWorker, None]:
+    ) -> AbstractAsyncContextManager[PoolWorker]:
         """Lease a worker: nobody else uses it until the body is left.
 
-        A command still in flight then has ``abandon_grace`` seconds to end before the worker is killed. If the worker
-        dies during the lease, its commands raise `WorkerCrashed`; leaving is as usual.
+        It is granted a worker that runs nothing. While it waits, no request submitted later starts on a worker that it
+        could take, until the first of these has run empty.
+
+        A command still in flight when it is left has ``abandon_grace`` seconds to end before the worker is killed. If
+        the worker dies during the lease, its commands raise `WorkerCrashed`; leaving is as usual. One that is held for
+        longer than ``lease_warning`` is named in the log ``trio_pool.lease``, with the task and the line that took it.
+
+        Whoever asks for a worker, by this or by a command, while all of them are leased by this very task, or around
+        it, is refused at once: to wait would be in vain. So is a command in a session whose worker is leased so.
 
         Args:
             session_id: The session its commands run in; the lease then is of the worker that session is bound to.
@@ -304,21 +310,8 @@ class SessionPool:
         Raises:
             PoolTimeout, PoolSaturated, SessionLost, SessionLimit, PoolClosed: As for `execute_in_session`.
         """
-        router = self._router
-        limit = router.config.checkout_timeout if checkout_timeout is None else checkout_timeout
-        request = router.admit("checkout", None, session_id, timeout=math.inf, checkout_timeout=limit)
-        try:
-            await request.wait()
-            worker: PoolWorker = request.result()
-        except BaseException:
-            router.cancel(request)
-            raise
-        result = RequestResult.FAILED
-        try:
-            yield worker
-            result = RequestResult.OK
-        finally:
-            router.release_lease(request, result)
+        timeout = self.config.checkout_timeout if checkout_timeout is None else checkout_timeout
+        return Lease(self._router, session_id, timeout)
 
     # -- questions -----------------------------------------------------------------------------------------------------
 

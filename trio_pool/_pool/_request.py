@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .._core._session_table import SessionRecord
     from .._core._ticket import Kind
     from .._process._worker import PoolWorker
+    from ._leases import Borrower
     from ._router import Router
 
 # How often a request is handed to a worker before it is taken for the reason that workers die unbegun: decoding it may
@@ -42,6 +43,7 @@ class Request(Ticket):
         "_router",
         "_task",
         "answered",
+        "borrower",
         "command",
         "deadline",
         "dispatches",
@@ -88,6 +90,8 @@ class Request(Ticket):
         """True once it has its outcome."""
         self.answered = False
         """True once the worker's reply has come, be it too late for the outcome."""
+        self.borrower: Borrower | None = None
+        """Who asks for it, if it is a lease."""
         self.kill_at = math.inf
         """When its worker is killed unless it has ended: set when it is abandoned."""
         self.kill_reason = ""

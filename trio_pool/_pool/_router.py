@@ -26,6 +26,7 @@ from ._broadcasts import Broadcasts, Errand
 from ._deadlines import Deadlines
 from ._deaths import settle
 from ._failures import pool_closed, refused, session_ended, session_lost, waited_too_long
+from ._leases import Leases
 from ._request import Request
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .._core._session_table import SessionRecord
     from .._core._staff import WorkerRole
     from .._process._worker import PoolWorker
+    from ._leases import Borrower
     from ._observers import Observers
     from ._slot import Slot
     from ._slots import Slots
@@ -69,6 +71,7 @@ class Router:
         """Those nobody waits for any more whose workers have not ended them yet."""
         self.deadlines = Deadlines(self)
         self.broadcasts = Broadcasts(self)
+        self.leases = Leases(self)
         self.pings: dict[int, trio.Event] = {}
         """Health checks under way, by incarnation."""
         self.closed: BaseException | None = None
@@ -105,6 +108,11 @@ class Router:
         return self.incarnations
 
     @property
+    def most_workers(self) -> int:
+        """How many workers there may be at once: who holds that many waits for another in vain."""
+        return self.size
+
+    @property
     def redispatches(self) -> bool:
         """Whether what a dead worker had not begun may go to another."""
         return self.closed is None or self.draining
@@ -129,6 +137,7 @@ class Router:
         timeout: float,
         checkout_timeout: float,
         declared: bool = True,
+        borrower: Borrower | None = None,
         drive: bool = False,
     ) -> Request:
         """Take a request in and send it at once if a worker is free; the caller waits for it and, leaving early,
@@ -141,10 +150,12 @@ class Router:
             timeout: Seconds for everything.
             checkout_timeout: Seconds to wait for a worker.
             declared: ``command`` is a command's name, so that its declaration applies.
+            borrower: Who asks for a lease.
             drive: The caller goes on to `drive`.
 
         Raises:
             PoolClosed, PoolSaturated, SessionLost, SessionLimit: It was refused; nothing is left of it.
+            PoolTimeout: It has no time at all, or would wait for what is leased around it.
         """
         self.check_open()
         for name, value in (("timeout", timeout), ("checkout_timeout", checkout_timeout)):
@@ -182,6 +193,17 @@ class Router:
             if session is not None and not known:
                 self.sessions.undo(session.session_id)
             raise
+        request.borrower = borrower
+        if incarnation is None and self.leases.held:
+            try:
+                self.leases.check(request)
+            except PoolTimeout:
+                self.queue.withdraw(request)
+                self.pool_timeouts += 1
+                self._count(request, RequestResult.TIMED_OUT)
+                if session is not None and not known:
+                    self.sessions.undo(session.session_id)
+                raise
         self.requests[request.request_id] = request
         self.deadlines.by(min(request.queue_deadline, request.deadline) if incarnation is None else request.due)
         if incarnation is not None:
@@ -237,6 +259,7 @@ class Router:
         slot.post(request, worker, drive=drive)
         if request.encoded is None:
             # A lease: its holder is told, and the worker stays taken until `release_lease`.
+            self.leases.granted(request)
             request.finish(worker, None)
 
     def replied(self, request: Request, message: Message) -> None:
@@ -333,6 +356,7 @@ class Router:
 
     def release_lease(self, request: Request, result: RequestResult) -> None:
         """End a lease. A worker that still works on a command of the lease's has `abandon_grace` to finish it."""
+        self.leases.ended(request)
         if request.request_id in self.requests:
             self.finish(request, result, request.value, None)
         if request.phase is not RUNNING or request.incarnation not in self.slots:

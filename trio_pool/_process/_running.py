@@ -202,6 +202,7 @@ async def _greet(worker: PoolWorker, setup: WorkerSetup) -> WorkerInitFailed | N
     if message.get("type") != "ready" or message.get("protocol") != PROTOCOL or message.get("codec") != CODEC:
         return WorkerInitFailed(f"answered hello with {reprlib.repr(message):.200}", reason="protocol")
     worker.marks_begun = message.get("begun") == "page"
+    worker.cancels = "flags" in message
     worker.flags = {name: frozenset(words) for name, words in _as_map(message.get("flags")).items()}
     return None
 

@@ -195,6 +195,8 @@ class PoolWorker:
         """True if it was still there when its group was killed."""
         self.marks_begun = False
         """True if it marks each request begun before it runs it; otherwise every request sent counts as begun."""
+        self.cancels = False
+        """True if it understands being told to cancel; one that announced no flags is not troubled with it."""
         self.flags: Mapping[str, frozenset[str]] = {}
         """How its application has declared those commands that are more than plain sync ones."""
         self.startup = 0.0
@@ -282,7 +284,8 @@ class PoolWorker:
 
     def cancel(self, wire_id: int) -> None:
         """Ask the worker to end a command it was sent, or never to begin it; one that has ended is not harmed."""
-        self.link.cancel(wire_id)
+        if self.cancels:
+            self.link.cancel(wire_id)
 
     # -- commands ------------------------------------------------------------------------------------------------------
 
