@@ -11,7 +11,7 @@ import pytest
 import trio
 import trio.testing
 
-from trio_pool import PoolTimeout, open_pool
+from trio_pool import PoolTimeout, WorkerExited, open_pool
 from trio_pool.testing import MockPort
 
 if TYPE_CHECKING:
@@ -177,8 +177,9 @@ async def test_a_lease_whose_worker_died_is_in_nobody_s_way(autojump_clock: Mock
     """Its holder waits for the replacement like anybody."""
     port = MockPort()
     async with open_pool(launcher=port, size=1) as pool, pool.checkout():
-        next(iter(port.workers)).deliver(9)
-        with trio.fail_after(5):
-            while pool.get_pool_status().busy:
-                await trio.sleep(0.01)
+        with pool.events() as events:
+            next(iter(port.workers)).deliver(9)
+            async for event in events:
+                if isinstance(event, WorkerExited):
+                    break
         await lease(pool)
