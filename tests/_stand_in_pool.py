@@ -39,6 +39,7 @@ class Call:
     checkout_timeout: float | None
     key: str | None = None
     """That of a broadcast."""
+    idempotent: bool = False
 
 
 class StandInPool:
@@ -81,8 +82,9 @@ class StandInPool:
         *,
         timeout: float | None = None,
         checkout_timeout: float | None = None,
+        idempotent: bool = False,
     ) -> Any:
-        return await self._execute(Call(session_id, command, dict(args or {}), timeout, checkout_timeout))
+        return await self._execute(Call(session_id, command, dict(args or {}), timeout, checkout_timeout, idempotent=idempotent))
 
     async def execute_anonymous(
         self,
@@ -91,8 +93,9 @@ class StandInPool:
         *,
         timeout: float | None = None,
         checkout_timeout: float | None = None,
+        idempotent: bool = False,
     ) -> Any:
-        return await self._execute(Call(None, command, dict(args or {}), timeout, checkout_timeout))
+        return await self._execute(Call(None, command, dict(args or {}), timeout, checkout_timeout, idempotent=idempotent))
 
     async def broadcast(
         self, command: str, args: Mapping[str, object] | None = None, *, key: str | None = None

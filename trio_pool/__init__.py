@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._core._config import HealthPolicy as HealthPolicy
     from ._core._config import PoolConfig as PoolConfig
     from ._core._config import PoolOptions as PoolOptions
+    from ._core._config import RetryPolicy as RetryPolicy
     from ._core._config import SessionPolicy as SessionPolicy
     from ._core._events import GaveUp as GaveUp
     from ._core._events import HealthMissed as HealthMissed
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from ._core._events import RequestFinished as RequestFinished
     from ._core._events import RequestRedispatched as RequestRedispatched
     from ._core._events import RequestResult as RequestResult
+    from ._core._events import RequestRetried as RequestRetried
     from ._core._events import RestartScheduled as RestartScheduled
     from ._core._events import SessionBound as SessionBound
     from ._core._events import SessionForgotten as SessionForgotten
@@ -109,6 +111,7 @@ if TYPE_CHECKING:
     from .errors import FrameTooLarge as FrameTooLarge
     from .errors import InvalidArguments as InvalidArguments
     from .errors import Outcome as Outcome
+    from .errors import PoisonRequest as PoisonRequest
     from .errors import PoolClosed as PoolClosed
     from .errors import PoolSaturated as PoolSaturated
     from .errors import PoolTimeout as PoolTimeout
@@ -133,11 +136,11 @@ else:
     # Behind `else`, so that type checkers see only the imports above and reject a misspelt name.
     _HOMES = {
         "._adapter": "Field FieldType Layer PythonPool SessionAdapter Signature",
-        "._core._config": "HealthPolicy PoolConfig PoolOptions SessionPolicy",
+        "._core._config": "HealthPolicy PoolConfig PoolOptions RetryPolicy SessionPolicy",
         "._core._events": (
             "GaveUp HealthMissed HookDisabled PoolEvent RequestDispatched RequestFinished RequestRedispatched"
-            " RequestResult RestartScheduled SessionBound SessionForgotten StaleReply WorkerExited WorkerKilled"
-            " WorkerPromoted WorkerReady WorkerStarting"
+            " RequestResult RequestRetried RestartScheduled SessionBound SessionForgotten StaleReply WorkerExited"
+            " WorkerKilled WorkerPromoted WorkerReady WorkerStarting"
         ),
         "._core._exits": "Exit Exited Lost Signaled",
         "._core._restart": "Backoff Jitter Restart RestartPolicy",
@@ -160,9 +163,10 @@ else:
             " dynamic_supervisor_spec open_dynamic_supervisor open_supervisor supervisor_spec"
         ),
         ".errors": (
-            "BroadcastFailed ChildError CommandTimeout FrameTooLarge InvalidArguments Outcome PoolClosed PoolSaturated"
-            " PoolTimeout ProcessFailed ProgramNotFound ProtocolError RemoteError RestartIntensityExceeded SessionLimit"
-            " SessionLost SessionMismatch SessionNotFound TrioPoolError UnknownCommand Unserializable"
+            "BroadcastFailed ChildError CommandTimeout FrameTooLarge InvalidArguments Outcome PoisonRequest PoolClosed"
+            " PoolSaturated PoolTimeout ProcessFailed ProgramNotFound ProtocolError RemoteError"
+            " RestartIntensityExceeded SessionLimit SessionLost SessionMismatch SessionNotFound TrioPoolError"
+            " UnknownCommand Unserializable"
             " WorkerCrashed WorkerError WorkerInitFailed"
         ),
     }

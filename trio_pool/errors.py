@@ -15,6 +15,7 @@ from ._core._errors import (
     FrameTooLarge,
     InvalidArguments,
     Outcome,
+    PoisonRequest,
     PoolClosed,
     PoolSaturated,
     ProcessFailed,
@@ -46,6 +47,8 @@ class PoolTimeout(TrioPoolError, trio.TooSlowError):
     ``waited`` is in seconds; ``size``, ``busy`` and ``queued`` are the pool's state at that moment.
     """
 
+    _advice = "try again later, give it more time, or the pool more workers"
+
     def __init__(
         self,
         message: str = "",
@@ -64,9 +67,20 @@ class PoolTimeout(TrioPoolError, trio.TooSlowError):
 
 
 class CommandTimeout(TrioPoolError, trio.TooSlowError):
-    """The command had been written to a worker and did not answer within its budget of ``timeout`` seconds."""
+    """The command had been written to a worker and did not answer within its budget of ``timeout`` seconds.
+
+    Also raised, then with outcome ``not_executed``, if a worker found the budget spent and refused to begin, or if a
+    request that was written to a worker which died waited too long for another.
+    """
 
     default_outcome = Outcome.MAYBE_EXECUTED
+
+    @property
+    def advice(self) -> str:
+        """What to do about it, in a few words."""
+        if self.outcome is Outcome.NOT_EXECUTED:
+            return "repeat it with more time"
+        return "give it more time, and repeat it only if it does no harm to run twice"
 
     def __init__(self, message: str = "", *, timeout: float = 0.0, **common: Unpack[Common]) -> None:
         super().__init__(message, **common)
@@ -80,6 +94,7 @@ __all__ = [
     "FrameTooLarge",
     "InvalidArguments",
     "Outcome",
+    "PoisonRequest",
     "PoolClosed",
     "PoolSaturated",
     "PoolTimeout",

@@ -155,6 +155,7 @@ async def test_an_id_of_255_bytes_is_taken(bound: bool) -> None:
         ({"value": 0}, {"timeout": True}, "'timeout' must be a number of seconds"),
         ({"value": 0}, {"timeout": math.nan}, "'timeout' must be a number of seconds"),
         ({"value": 0}, {"checkout_timeout": -1}, "'checkout_timeout' must be a number of seconds"),
+        ({"value": 0}, {"idempotent": "yes"}, "'idempotent' must be a bool"),
         ({"value": 0}, [("timeout", 1)], "options must be a mapping"),
     ],
 )
@@ -275,6 +276,19 @@ async def test_options_become_the_time_limits_of_the_command(
     limits = [(call.timeout, call.checkout_timeout) for call in pool.calls[-5:]]
     own = (pool.config.timeout, pool.config.checkout_timeout)
     assert limits == [(9, 4.5), (math.inf, own[1]), own, own, own]
+
+
+@pytest.mark.parametrize("bound", [False, True])
+async def test_an_idempotent_program_is_declared_so_to_the_pool(
+    bound: bool, autojump_clock: trio.testing.MockClock
+) -> None:
+    """``idempotent`` reaches the pool, which does the retrying; where it is absent or None nothing is retried."""
+    pool = StandInPool()
+    adapter = adapters(pool)[bound]
+    await adapter.create_program(DOUBLE)
+    for options in ({"idempotent": True}, {"idempotent": False}, {"idempotent": None}, {}, None):
+        await adapter.execute_program("double", {"value": 1}, options)
+    assert [call.idempotent for call in pool.calls[-5:]] == [True, False, False, False, False]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from trio_pool._core._config import (
     HealthPolicy,
     PoolConfig,
     PoolOptions,
+    RetryPolicy,
     SessionPolicy,
 )
 from trio_pool._core._restart import Backoff, Jitter, Restart, RestartPolicy
@@ -48,6 +49,7 @@ VALID: dict[str, object] = {
     "restart": RestartPolicy(restart=Restart.TRANSIENT, max_restarts=math.inf),
     "health": HealthPolicy(misses=5),
     "sessions": SessionPolicy(ttl=1.5),
+    "retry": RetryPolicy(max_retries=2),
     "max_frame": MIN_FRAME,
     "env": {"TOKEN": "hidden"},
     "cwd": "/srv",
@@ -85,6 +87,7 @@ def test_defaults_are_the_promised_ones() -> None:
         "restart": attrs.asdict(RestartPolicy()),
         "health": {"interval": 5, "timeout": 2, "misses": 2},
         "sessions": {"ttl": 3600, "max_sessions": 10_000},
+        "retry": {"max_retries": 1, "budget": 0.1, "min_budget": 10, "poison_after": 3},
         "max_frame": 64 * 2**20,
         "env": None,
         "cwd": None,
@@ -128,6 +131,7 @@ REFUSED: dict[str, tuple[object, ...]] = {
     "restart": (None, "permanent", HealthPolicy()),
     "health": (None, 5, RestartPolicy()),
     "sessions": (None, 5),
+    "retry": (None, 1, HealthPolicy()),
     "max_frame": (MIN_FRAME - 1, MAX_FRAME + 1, 1e6),
     "env": ("A=1", {"A": 1}, {1: "a"}, {"A=B": "c"}, {"": "c"}, {"A": "\0"}, {"A\0": "c"}),
     "cwd": ("", 7, "a\0b"),
@@ -158,6 +162,13 @@ def test_a_bad_value_is_a_value_error_naming_the_field(name: str, value: object)
         ({"sessions": {"ttl": 0}}, "sessions.ttl"),
         ({"sessions": {"max_sessions": 0}}, "sessions.max_sessions"),
         ({"sessions": {"max": 1}}, "sessions.max"),
+        ({"retry": {"max_retries": -1}}, "retry.max_retries"),
+        ({"retry": {"max_retries": math.inf}}, "retry.max_retries"),
+        ({"retry": {"budget": -0.1}}, "retry.budget"),
+        ({"retry": {"budget": math.inf}}, "retry.budget"),
+        ({"retry": {"min_budget": 0.5}}, "retry.min_budget"),
+        ({"retry": {"poison_after": 0}}, "retry.poison_after"),
+        ({"retry": {"retries": 1}}, "retry.retries"),
         ({"restart": {"within": -1}}, "restart.within"),
         ({"restart": {"restart": "sometimes"}}, "restart.restart"),
         ({"restart": {"max_restarts": 1.5}}, "restart.max_restarts"),
@@ -176,7 +187,7 @@ def test_mistakes_inside_policies_are_named_by_path(options: dict[str, object], 
         evolve(PoolConfig(), **options)
 
 
-@pytest.mark.parametrize("cls", [HealthPolicy, SessionPolicy])
+@pytest.mark.parametrize("cls", [HealthPolicy, SessionPolicy, RetryPolicy])
 def test_unknown_names_are_value_errors_in_policies_too(cls: type) -> None:
     """A misspelt keyword is a ValueError like every other mistake."""
     with pytest.raises(ValueError, match=r"^intervl is not a field"):
@@ -273,6 +284,8 @@ def test_a_file_gives_the_same_as_the_constructor(tmp_path: Path) -> None:
         misses = 5
         [sessions]
         ttl = 1.5
+        [retry]
+        max_retries = 2
         [env]
         TOKEN = "hidden"
         """
@@ -343,6 +356,8 @@ def test_variables_give_the_same_as_the_constructor() -> None:
         "APP_RESTART__RESTART": "temporary",
         "APP_RESTART__BACKOFF__JITTER": "none",
         "APP_SESSIONS__MAX_SESSIONS": "5",
+        "APP_RETRY__BUDGET": "0.5",
+        "APP_RETRY__POISON_AFTER": "2",
         "APP_ENV__Path__Extra": "/opt",
         "APP_CWD": "/srv",
         "APP_SEED": "-1",
@@ -355,6 +370,7 @@ def test_variables_give_the_same_as_the_constructor() -> None:
         shutdown_grace=0.5,
         restart={"within": 60, "max_restarts": 7, "restart": "temporary", "backoff": {"jitter": "none"}},
         sessions={"max_sessions": 5},
+        retry={"budget": 0.5, "poison_after": 2},
         env={"Path__Extra": "/opt"},
         cwd="/srv",
         seed=-1,

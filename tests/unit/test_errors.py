@@ -24,7 +24,9 @@ NOT_EXECUTED = {
     "UnknownCommand", "InvalidArguments", "Unserializable", "ProgramNotFound", "FrameTooLarge",
     "WorkerInitFailed", "ChildError", "RestartIntensityExceeded",
 }  # fmt: skip
-MAYBE_EXECUTED = {"BroadcastFailed", "CommandTimeout", "WorkerCrashed", "ProtocolError", "ProcessFailed"}
+MAYBE_EXECUTED = {
+    "BroadcastFailed", "CommandTimeout", "WorkerCrashed", "PoisonRequest", "ProtocolError", "ProcessFailed",
+}  # fmt: skip
 EXECUTED = {"RemoteError"}
 
 CLASSES: list[type[TrioPoolError]] = [
@@ -65,6 +67,8 @@ DATA: dict[str, object] = {
     "waited": 1.5,
     "busy": 2,
     "timeout": 0.5,
+    "workers": ("pool-1", "pool-3"),
+    "exits": (Signaled(11), Signaled(9)),
 }
 
 
@@ -114,7 +118,8 @@ def test_every_error_pickles_with_all_its_data(cls: type[TrioPoolError]) -> None
     error.add_note("a note")
     returned = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes
     assert type(returned) is cls
-    assert str(returned) == str(error) == "it went wrong"
+    assert str(returned) == str(error)
+    assert returned.what == error.what == "it went wrong [pool-3, pid 4711]"
     assert returned.__notes__ == error.__notes__
     assert returned.__notes__[-1] == "a note"
     for name, value in data.items():
@@ -140,6 +145,46 @@ def test_text_is_one_line(cls: type[TrioPoolError]) -> None:
     assert len(str(error).splitlines()) == 1
     assert "boom" in str(error)
     assert error.args == ("worker said:\nTraceback\r\n  boom\u2028end",)
+
+
+def test_the_line_of_a_commands_error_has_worker_outcome_and_advice() -> None:
+    """What happened and where, whether it may have run, what to do; the outcome's words follow the outcome."""
+    error = public.WorkerCrashed("fetch: it died", command="fetch", worker_id="pool-3", pid=4711)
+    assert str(error) == (
+        "fetch: it died [pool-3, pid 4711]; it may have run; "
+        "see exit and output_tail, and repeat it only if it does no harm to run twice"
+    )
+    error.outcome = Outcome.NOT_EXECUTED
+    assert str(error) == "fetch: it died [pool-3, pid 4711]; it did not run; repeat it"
+
+
+def test_the_line_names_a_worker_once() -> None:
+    """A message that names the worker itself is left as it is; another worker whose name begins alike is none."""
+    texts = {
+        text: RemoteError(text, worker_id="pool-1").what
+        for text in ("worker pool-1 (pid 7) said no", "worker pool-12 (pid 7) said no")
+    }
+    assert list(texts.values()) == ["worker pool-1 (pid 7) said no", "worker pool-12 (pid 7) said no [pool-1]"]
+
+
+def test_a_very_long_message_does_not_hide_what_follows_it() -> None:
+    """Whatever a program puts into its exception, outcome and advice are found in the same line of the log."""
+    error = RemoteError(f"fetch: ValueError: {'x' * 100_000}", command="fetch")
+    assert len(str(error)) < 2200
+    assert str(error).endswith("…; it ran; see remote_traceback")
+    assert len(error.args[0]) > 100_000
+
+
+@pytest.mark.parametrize("outcome", list(Outcome))
+@pytest.mark.parametrize("cls", CLASSES)
+def test_every_error_of_a_command_says_what_to_do(cls: type[TrioPoolError], outcome: Outcome) -> None:
+    """Whatever became of the command; errors of supervisors alone have no command and no advice."""
+    error = cls("text", command="fetch", outcome=outcome)
+    if cls.__name__ in ("ChildError", "ProcessFailed", "RestartIntensityExceeded"):
+        assert error.advice == ""
+    else:
+        assert str(error) == f"text; {outcome.words}; {error.advice}"
+        assert error.advice
 
 
 def test_an_outcome_is_accepted_as_text_and_refused_if_unknown() -> None:

@@ -34,6 +34,7 @@ class ProgramPool(Protocol):
         *,
         timeout: float | None = None,
         checkout_timeout: float | None = None,
+        idempotent: bool = False,
     ) -> Any:
         """Run a command in a session."""
         ...
@@ -45,6 +46,7 @@ class ProgramPool(Protocol):
         *,
         timeout: float | None = None,
         checkout_timeout: float | None = None,
+        idempotent: bool = False,
     ) -> Any:
         """Run a command on any worker."""
         ...
@@ -69,26 +71,29 @@ class ProgramPool(Protocol):
 
 
 class LimitArgs(TypedDict):
-    """The two time limits every ``execute_*`` of the pool takes, in seconds."""
+    """What every ``execute_*`` of the pool takes: two time limits in seconds, and whether it may be retried."""
 
     timeout: float
     checkout_timeout: float
+    idempotent: bool
 
 
 class Limits:
-    """The time limits of one execution, which may take two commands: both draw on the same budget.
+    """The limits of one execution, which may take two commands: both draw on the same budget of time.
 
     Args:
-        options: ``timeout`` and ``checkout_timeout`` in seconds; one that is absent or None is the pool's own.
+        options: ``timeout`` and ``checkout_timeout`` in seconds, where one that is absent or None is the pool's own,
+            and ``idempotent``, a bool.
         config: The pool's configuration.
 
     Raises:
-        InvalidArguments: An option is unknown, or is not a number of seconds.
+        InvalidArguments: An option is unknown, or of the wrong kind.
     """
 
     def __init__(self, options: object, config: PoolConfig) -> None:
         self._timeout = config.timeout
         self._checkout_timeout = config.checkout_timeout
+        self._idempotent = False
         self._start = trio.current_time()
         if options is None:
             return
@@ -99,8 +104,12 @@ class Limits:
                 self._timeout = _seconds(name, value, config.timeout)
             elif name == "checkout_timeout":
                 self._checkout_timeout = _seconds(name, value, config.checkout_timeout)
+            elif name == "idempotent":
+                if value is not None and not isinstance(value, bool):
+                    raise InvalidArguments(f"option 'idempotent' must be a bool, not {value!r:.80}")
+                self._idempotent = bool(value)
             else:
-                raise InvalidArguments(f"unknown option {name!r:.80}; known are timeout, checkout_timeout")
+                raise InvalidArguments(f"unknown option {name!r:.80}; known are timeout, checkout_timeout, idempotent")
 
     def remaining(self) -> LimitArgs:
         """Return what is left of the limits, for the next command.
@@ -112,6 +121,7 @@ class Limits:
         return {
             "timeout": max(0.0, self._timeout - spent),
             "checkout_timeout": max(0.0, self._checkout_timeout - spent),
+            "idempotent": self._idempotent,
         }
 
 

@@ -129,8 +129,8 @@ class PythonPool:
         Args:
             program_id: The program.
             inputs: A value for each input of its signature, and none besides.
-            options: ``timeout`` and ``checkout_timeout`` in seconds for this call, sending the definition included; the
-                pool's own where absent.
+            options: ``timeout`` and ``checkout_timeout`` in seconds for this call, sending the definition included, the
+                pool's own where absent; and ``idempotent``, as in `SessionPool.execute_anonymous`.
 
         Raises:
             ProgramNotFound: There is no such program in this adapter.
@@ -249,7 +249,7 @@ class PythonPool:
             refusal = next(iter(exc.errors.values()), None)
             if exc.results or not all(isinstance(error, InvalidArguments) for error in exc.errors.values()):
                 raise
-            raise InvalidArguments(str(refusal), command=_CONFIGURE_LM) from exc
+            raise InvalidArguments("" if refusal is None else refusal.what, command=_CONFIGURE_LM) from exc
         # All workers were told the same and said the same.
         reply = next(iter(results.values()), None)
         reply_field(reply, _CONFIGURE_LM, "status", str)

@@ -93,8 +93,9 @@ class SessionAdapter:
         Args:
             program_id: The program.
             inputs: A value for each input of its signature, and none besides.
-            options: ``timeout`` and ``checkout_timeout`` in seconds for this call, as in
-                `SessionPool.execute_in_session`.
+            options: ``timeout`` and ``checkout_timeout`` in seconds for this call, and ``idempotent``, all as in
+                `SessionPool.execute_in_session`: a worker's death ends the session, so nothing is tried again that had
+                begun in it.
 
         Raises:
             InvalidArguments: The inputs do not fit the signature, or an option is unknown; the program did not run.

@@ -52,7 +52,7 @@ def _updated(policy: _P, changes: Mapping[str, object], path: str) -> _P:
     values: dict[str, object] = {}
     for name, value in changes.items():
         current: object = getattr(policy, name)
-        if isinstance(current, RestartPolicy | Backoff | HealthPolicy | SessionPolicy) and isinstance(value, Mapping):
+        if isinstance(current, _POLICIES) and isinstance(value, Mapping):
             values[name] = _updated(current, cast("Mapping[str, object]", value), f"{path}{name}.")
         else:
             values[name] = value
@@ -156,6 +156,36 @@ class SessionPolicy(_Checked):
     max_sessions: int = attrs.field(default=10_000, validator=_integer(1))
 
 
+@attrs.frozen(kw_only=True)
+class RetryPolicy(_Checked):
+    """How often an idempotent request is tried again whose worker died after it had begun it.
+
+    A retry goes to another worker, inside the request's own budget of time. One that had not begun is dispatched again
+    without any of this.
+
+    Args:
+        max_retries: Retries of one request; 0 for none.
+        budget: Retries of the whole pool, as a share of the requests of the last ten seconds.
+        min_budget: As many retries in ten seconds there may always be.
+        poison_after: A request that had begun on so many workers that died is not tried again, but fails with
+            `PoisonRequest`, retries left or not. With fewer than ``poison_after - 1`` retries it never comes to that.
+
+    Raises:
+        ValueError: A value is out of range or a name unknown; the message names the field.
+
+    .. versionadded:: 0.1
+    """
+
+    max_retries: int = attrs.field(default=1, validator=_integer(0))
+    budget: float = attrs.field(default=0.1, validator=number(at_least=0))
+    min_budget: int = attrs.field(default=10, validator=_integer(0))
+    poison_after: int = attrs.field(default=3, validator=_integer(1))
+
+
+# Policies that may be given as mappings of what differs.
+_POLICIES: Final = (RestartPolicy, Backoff, HealthPolicy, SessionPolicy, RetryPolicy)
+
+
 def _restart_policy(value: RestartPolicy | Mapping[str, object]) -> RestartPolicy:
     return _updated(RestartPolicy(), value, "restart.") if isinstance(value, Mapping) else value
 
@@ -166,6 +196,10 @@ def _health_policy(value: HealthPolicy | Mapping[str, object]) -> HealthPolicy:
 
 def _session_policy(value: SessionPolicy | Mapping[str, object]) -> SessionPolicy:
     return _updated(SessionPolicy(), value, "sessions.") if isinstance(value, Mapping) else value
+
+
+def _retry_policy(value: RetryPolicy | Mapping[str, object]) -> RetryPolicy:
+    return _updated(RetryPolicy(), value, "retry.") if isinstance(value, Mapping) else value
 
 
 def _policy(cls: type[_P]) -> Callable[[object, attrs.Attribute[_P], _P], None]:
@@ -193,6 +227,7 @@ class PoolOptions(TypedDict, total=False):
     restart: RestartPolicy | Mapping[str, object]
     health: HealthPolicy | Mapping[str, object]
     sessions: SessionPolicy | Mapping[str, object]
+    retry: RetryPolicy | Mapping[str, object]
     max_frame: int
     env: Mapping[str, str] | None
     cwd: str | None
@@ -212,7 +247,8 @@ class PoolConfig(_Checked):
             bind to them.
         standby: Workers kept ready beside those that serve, each promoted at once when one of those dies.
         checkout_timeout: Longest wait for a worker; ``math.inf`` for no limit, 0 for no wait.
-        timeout: Whole budget of a command, its wait in the queue included; ``math.inf`` for no limit.
+        timeout: Whole budget of a command: its wait in the queue, its execution and its retries together;
+            ``math.inf`` for no limit.
         abandon_grace: How long a command nobody waits for may run on before its worker is killed.
         concurrency: Async commands that one worker may run at once, beside at most one sync command.
         max_queue: Requests that may wait; one more is refused at once with `PoolSaturated`.
@@ -224,6 +260,7 @@ class PoolConfig(_Checked):
         restart: When and how soon dead workers are replaced, and when the pool gives up.
         health: How idle workers are watched.
         sessions: How long and how many sessions are kept.
+        retry: How often idempotent requests are tried again whose workers died.
         max_frame: Largest message in bytes, either way; refused before it is allocated.
         env: Variables added to the workers' environment.
         cwd: The workers' working directory; None for the application's.
@@ -255,6 +292,7 @@ class PoolConfig(_Checked):
     sessions: SessionPolicy = attrs.field(
         factory=SessionPolicy, converter=_session_policy, validator=_policy(SessionPolicy)
     )
+    retry: RetryPolicy = attrs.field(factory=RetryPolicy, converter=_retry_policy, validator=_policy(RetryPolicy))
     max_frame: int = attrs.field(default=64 * 2**20, validator=_integer(MIN_FRAME, MAX_FRAME))
     env: Mapping[str, str] | None = attrs.field(default=None, converter=_copied, validator=_variables, repr=_only_names)
     cwd: str | None = attrs.field(default=None, validator=_text)
@@ -285,8 +323,8 @@ class PoolConfig(_Checked):
     def from_toml(cls, path: str | PathLike[str]) -> PoolConfig:
         """Read a configuration from a TOML file.
 
-        Its top level holds the fields, ``[restart]``, ``[health]`` and ``[sessions]`` the policies. ``launcher``
-        and ``on_event`` are objects and cannot come from a file.
+        Its top level holds the fields, ``[restart]``, ``[health]``, ``[sessions]`` and ``[retry]`` the policies.
+        ``launcher`` and ``on_event`` are objects and cannot come from a file.
 
         Raises:
             OSError: The file cannot be read.

@@ -14,7 +14,7 @@ import attrs
 import cattrs
 from cattrs.gen import make_dict_structure_fn, override
 
-from ._config import HealthPolicy, PoolConfig, SessionPolicy
+from ._config import HealthPolicy, PoolConfig, RetryPolicy, SessionPolicy
 from ._restart import Backoff, RestartPolicy
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _converter(integer: Callable[[object], object], real: Callable[[object], obj
     converter.register_structure_hook(float, lambda value, _: real(value))
     converter.register_structure_hook(str, lambda value, _: value)
     converter.register_structure_hook_func(lambda kind: kind == Mapping[str, str], lambda value, _: value)
-    for cls in (Backoff, RestartPolicy, HealthPolicy, SessionPolicy):
+    for cls in (Backoff, RestartPolicy, HealthPolicy, SessionPolicy, RetryPolicy):
         converter.register_structure_hook(cls, _table(make_dict_structure_fn(cls, converter)))
     # Objects no text can spell, hence no fields here.
     left_out = override(omit=True)

@@ -15,7 +15,7 @@ from enum import StrEnum
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from typing import Any, ClassVar, TypedDict, Unpack
+    from typing import Any, ClassVar, Final, TypedDict, Unpack
 
     from ._exits import Exit
 
@@ -48,9 +48,28 @@ class Outcome(StrEnum):
     EXECUTED = "executed"
     """The command ran and this is what came of it."""
 
+    @property
+    def words(self) -> str:
+        """The same as half a sentence."""
+        return _IN_WORDS[self]
+
+
+_IN_WORDS: Final = {
+    Outcome.NOT_EXECUTED: "it did not run",
+    Outcome.MAYBE_EXECUTED: "it may have run",
+    Outcome.EXECUTED: "it ran",
+}
+
+# As much of a message as str() shows. A program may have put a data set into its exception, and what follows, whether
+# the command ran and what to do, must still be found in a log. Arbitrary otherwise.
+_SHOWN: Final = 2000
+
 
 class TrioPoolError(Exception):
     """Root of every error this library raises.
+
+    ``str()`` is one line for a log: what happened and why, on which worker, and, if it is a command's error, whether
+    the command may have run (``outcome`` in words) and what to do (``advice``).
 
     Args:
         message: One line, enough for a log.
@@ -64,6 +83,7 @@ class TrioPoolError(Exception):
     """
 
     default_outcome: ClassVar[Outcome] = Outcome.NOT_EXECUTED
+    _advice: ClassVar[str] = ""
 
     def __init__(
         self,
@@ -86,13 +106,33 @@ class TrioPoolError(Exception):
         self.session_id = session_id
         self.command = command
 
-    def __str__(self) -> str:
+    @property
+    def advice(self) -> str:
+        """What to do about it, in a few words; empty where that depends on more than the library knows."""
+        return self._advice
+
+    @property
+    def what(self) -> str:
+        """What happened, in one line: ``str()`` without the outcome and the advice."""
         # Messages quote workers, users and the system, and any of them may have put several lines into it.
-        return " ".join(super().__str__().splitlines())
+        text = " ".join(super().__str__().splitlines())
+        if len(text) > _SHOWN:
+            text = f"{text[:_SHOWN]}…"
+        if self.worker_id is None or f" {self.worker_id} " in f" {text} ":
+            return text
+        return f"{text} [{self.worker_id}]" if self.pid is None else f"{text} [{self.worker_id}, pid {self.pid}]"
+
+    def __str__(self) -> str:
+        if self.command is None:
+            # Of no command: nothing ran or did not, and the message says all there is.
+            return self.what
+        return "; ".join(part for part in (self.what, self.outcome.words, self.advice) if part)
 
 
 class PoolSaturated(TrioPoolError):
     """The queue already holds ``max_queue`` requests; this one was refused at once."""
+
+    _advice = "try again later, or raise max_queue or size"
 
     def __init__(self, message: str = "", *, queued: int = 0, max_queue: int = 0, **common: Unpack[Common]) -> None:
         super().__init__(message, **common)
@@ -103,17 +143,25 @@ class PoolSaturated(TrioPoolError):
 class PoolClosed(TrioPoolError):
     """The pool takes no requests any more; ``__cause__`` is the give-up that closed it, if one did."""
 
+    _advice = "send requests only while the pool is open"
+
 
 class SessionMismatch(TrioPoolError):
     """The worker is checked out by another session; its state is untouched."""
+
+    _advice = "check it in first"
 
 
 class SessionNotFound(TrioPoolError):
     """No session of that id is tracked, or it was ended while this request waited."""
 
+    _advice = "use the id anew to begin a new session"
+
 
 class SessionLimit(TrioPoolError):
     """``max_sessions`` sessions are tracked already."""
+
+    _advice = "end sessions that are done, or raise max_sessions"
 
 
 class SessionLost(TrioPoolError):
@@ -121,6 +169,8 @@ class SessionLost(TrioPoolError):
 
     ``worker_id``, ``pid``, ``incarnation`` and ``exit`` are the dead worker's.
     """
+
+    _advice = "end_session() it, then use the id anew and rebuild what is needed"
 
     def __init__(
         self,
@@ -136,6 +186,8 @@ class SessionLost(TrioPoolError):
 class UnknownCommand(TrioPoolError):
     """The worker's application has no command of that name; ``known`` lists what it has."""
 
+    _advice = "call one that is in known, or mend the application"
+
     def __init__(self, message: str = "", *, known: Sequence[str] = (), **common: Unpack[Common]) -> None:
         super().__init__(message, **common)
         self.known = tuple(known)
@@ -144,12 +196,16 @@ class UnknownCommand(TrioPoolError):
 class InvalidArguments(TrioPoolError):
     """The arguments do not fit the command's parameters; the function was not entered."""
 
+    _advice = "mend the arguments"
+
 
 class Unserializable(TrioPoolError):
     """A value is not of the kinds that travel; ``path`` says where it stood, as in ``args.rows[3].when``.
 
     Raised before a byte is sent (not executed), or by a worker for its own result (executed).
     """
+
+    _advice = "use None, bool, 64-bit int, float, str, bytes, list, and dict with str keys"
 
     def __init__(self, message: str = "", *, path: str = "", type_name: str = "", **common: Unpack[Common]) -> None:
         super().__init__(message, **common)
@@ -160,6 +216,8 @@ class Unserializable(TrioPoolError):
 class FrameTooLarge(TrioPoolError):
     """A message exceeds ``max_frame``; nothing of it was sent or allocated."""
 
+    _advice = "make it smaller, or raise max_frame"
+
     def __init__(self, message: str = "", *, size: int = 0, max_frame: int = 0, **common: Unpack[Common]) -> None:
         super().__init__(message, **common)
         self.size = size
@@ -168,6 +226,8 @@ class FrameTooLarge(TrioPoolError):
 
 class ProgramNotFound(TrioPoolError):
     """No program of that id exists in this session or adapter."""
+
+    _advice = "create it first"
 
     def __init__(self, message: str = "", *, program_id: str = "", **common: Unpack[Common]) -> None:
         super().__init__(message, **common)
@@ -205,9 +265,50 @@ class WorkerError(TrioPoolError):
 class WorkerCrashed(WorkerError):
     """The worker died while it ran this request, or was stopped by the closing pool (``reason="shutdown"``)."""
 
+    @property
+    def advice(self) -> str:
+        """What to do about it, in a few words."""
+        if self.outcome is Outcome.NOT_EXECUTED:
+            return "repeat it"
+        return "see exit and output_tail, and repeat it only if it does no harm to run twice"
+
+
+class PoisonRequest(WorkerCrashed):
+    """So many workers died while they ran this request that it is taken for the cause; it is not tried again.
+
+    ``workers`` has the ids of those workers and ``exits`` how each ended, in the order of their deaths; the other data
+    is the last one's. See `RetryPolicy`.
+
+    .. versionadded:: 0.1
+    """
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        workers: Sequence[str] = (),
+        exits: Sequence[Exit | None] = (),
+        **common: Unpack[WorkerData],
+    ) -> None:
+        super().__init__(message, **common)
+        self.workers = tuple(workers)
+        self.exits = tuple(exits)
+
+    @property
+    def advice(self) -> str:
+        """What to do about it, in a few words."""
+        return "do not repeat it: find out what in it kills workers, from exits and output_tail"
+
 
 class ProtocolError(WorkerError):
     """The worker sent what is not the protocol. Bytes that are none get it killed, and only its own requests suffer."""
+
+    @property
+    def advice(self) -> str:
+        """What to do about it, in a few words."""
+        if self.reason == "bad_result":
+            return "look for a command of the application that has the name of one of the library's"
+        return "look for what else writes to the worker's socket"
 
 
 class WorkerInitFailed(WorkerError):
@@ -215,6 +316,8 @@ class WorkerInitFailed(WorkerError):
 
     ``remote_traceback`` is the worker's own, when it lived long enough to send one.
     """
+
+    _advice = "see remote_traceback and output_tail"
 
     default_outcome = Outcome.NOT_EXECUTED
 
@@ -227,6 +330,8 @@ class WorkerInitFailed(WorkerError):
 
 class RemoteError(TrioPoolError):
     """The command raised. ``type_name``, ``message`` and ``remote_traceback`` are the worker's words."""
+
+    _advice = "see remote_traceback"
 
     default_outcome = Outcome.EXECUTED
 
@@ -261,6 +366,8 @@ class BroadcastFailed(TrioPoolError):
         key: The broadcast's key.
         common: The data every error carries, see `TrioPoolError`.
     """
+
+    _advice = "see errors, which has those of each worker"
 
     default_outcome = Outcome.MAYBE_EXECUTED
 

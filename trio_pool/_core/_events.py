@@ -129,6 +129,20 @@ class RequestRedispatched(PoolEvent):
 
 
 @attrs.frozen(kw_only=True)
+class RequestRetried(PoolEvent):
+    """An idempotent request whose worker died after it had begun returns to its place in the queue.
+
+    ``incarnation`` is the worker that died, ``retries`` how often the request has now been retried.
+    """
+
+    request_id: int
+    session_id: str | None
+    command: str
+    incarnation: int
+    retries: int
+
+
+@attrs.frozen(kw_only=True)
 class RequestFinished(PoolEvent):
     """A request got its one outcome; ``incarnation`` is None if no worker ever had it."""
 

@@ -34,9 +34,9 @@ from .._process._commands import request as pack
 from ._failures import (
     answered_too_late,
     broadcast_failed,
+    closed_on,
     not_free_in_time,
     not_replaced,
-    pool_closed,
     refused,
     replay_failed,
 )
@@ -341,11 +341,11 @@ class Broadcasts:
     def fail_waiting(self, cause: BaseException) -> None:
         """Fail every errand that no worker has: the pool closes."""
         waiting = [errand for errand in self._errands if errand.phase is not Phase.RUNNING]
-        self._fail(waiting, lambda errand: pool_closed(cause, errand))
+        self._fail(waiting, lambda errand: closed_on(errand, cause))
 
     def fail_all(self, cause: BaseException) -> None:
         """Fail every errand that is left when no worker is left: a backstop, for none should be."""
-        self._fail(list(self._errands), lambda errand: pool_closed(cause, errand))
+        self._fail(list(self._errands), lambda errand: closed_on(errand, cause))
 
     def _fail(self, errands: list[Errand], error: Callable[[Errand], TrioPoolError]) -> None:
         for errand in errands:

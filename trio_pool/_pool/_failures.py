@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 from .._core._errors import (
     BroadcastFailed,
     Outcome,
+    PoisonRequest,
     PoolClosed,
+    ProtocolError,
     SessionLost,
     SessionNotFound,
     WorkerCrashed,
@@ -19,7 +21,7 @@ from ..errors import CommandTimeout, PoolTimeout
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .._core._errors import TrioPoolError, WorkerError
+    from .._core._errors import TrioPoolError, WorkerData, WorkerError
     from .._core._messages import Message
     from .._process._worker import PoolWorker
     from ._broadcasts import Broadcast, Errand
@@ -31,15 +33,20 @@ _QUOTED: Final = 3
 _QUOTE: Final = 200
 
 
-def pool_closed(cause: BaseException, request: Request | None = None) -> PoolClosed:
+def pool_closed(cause: BaseException, *, command: str | None = None, session_id: str | None = None) -> PoolClosed:
     """Return the error of whoever meets a closed pool; the give-up that closed it is its cause."""
     own = isinstance(cause, PoolClosed)
-    what = "" if request is None else f"{request.command} did not run: "
-    error = PoolClosed(f"{what}the pool is closed" if own else f"{what}the pool is closed: {cause}")
+    what = "the pool is closed" if own else f"the pool is closed: {cause}"
+    error = PoolClosed(what if command is None else f"{command}: {what}", command=command, session_id=session_id)
     if not own:
         error.__cause__ = cause
-    if request is not None:
-        error.session_id, error.command, error.request_id = request.session_id, request.command, request.request_id
+    return error
+
+
+def closed_on(request: Request, cause: BaseException) -> PoolClosed:
+    """Return the error of a request that waits for a worker when the pool closes."""
+    error = pool_closed(cause, command=request.command, session_id=request.session_id)
+    error.request_id = request.request_id
     return error
 
 
@@ -47,8 +54,8 @@ def session_lost(request: Request) -> SessionLost:
     """Return the error of a request whose session has lost its state; it names the worker that had it."""
     death: WorkerError | None = None if request.session is None else request.session.lost_with
     error = SessionLost(
-        f"{request.command} did not run: session {request.session_id!r} lost its state, for "
-        f"{death or 'its worker is gone'}; end_session() it to use the id anew",
+        f"{request.command}: session {request.session_id!r} lost its state, for "
+        f"{'its worker is gone' if death is None else death.what}",
         exit=None if death is None else death.exit,
         session_id=request.session_id,
         command=request.command,
@@ -62,21 +69,35 @@ def session_lost(request: Request) -> SessionLost:
 def session_ended(request: Request) -> SessionNotFound:
     """Return the error of a request whose session was ended before it had begun."""
     return SessionNotFound(
-        f"{request.command} did not run: session {request.session_id!r} was ended while it waited",
+        f"{request.command}: session {request.session_id!r} was ended while the request waited",
         session_id=request.session_id,
         command=request.command,
         request_id=request.request_id,
     )
 
 
-def waited_too_long(request: Request, now: float, router: Router) -> PoolTimeout:
-    """Return the error of a request that no worker took in time."""
+def waited_too_long(request: Request, now: float, router: Router) -> PoolTimeout | CommandTimeout:
+    """Return the error of a request that no worker took in time, or none took again after one had died with it."""
     waited = now - request.submitted_at
     which = "checkout_timeout" if request.queue_deadline <= request.deadline else "timeout"
     busy, waiting = router.queue.busy, router.queue.waiting
+    state = f"{router.size} workers, {busy} busy, {waiting} waiting"
+    if request.left_by is not None:
+        # It was written once, so it is not the pool's limit any more that counts, whichever clock ran out.
+        death = request.left_by
+        return CommandTimeout(
+            f"{death.what}; no other worker took it within {waited:.3g} s, its {which} ({state})",
+            outcome=Outcome.MAYBE_EXECUTED if request.may_have_run else Outcome.NOT_EXECUTED,
+            timeout=request.deadline - request.submitted_at,
+            worker_id=death.worker_id,
+            pid=death.pid,
+            incarnation=death.incarnation,
+            session_id=request.session_id,
+            command=request.command,
+            request_id=request.request_id,
+        )
     return PoolTimeout(
-        f"{request.command} did not run: it waited {waited:.3g} s for a worker, its {which} "
-        f"({router.size} workers, {busy} busy, {waiting} waiting)",
+        f"{request.command}: it waited {waited:.3g} s for a worker, its {which} ({state})",
         waited=waited,
         size=router.size,
         busy=busy,
@@ -92,7 +113,7 @@ def answered_too_late(request: Request, now: float, worker: PoolWorker) -> Comma
     waited = now - request.submitted_at
     begun = "had" if worker.begun(request.wire_id) else "had not"
     return CommandTimeout(
-        f"{request.command} did not answer within {waited:.3g} s on {worker.worker_id} (pid {worker.pid}); "
+        f"{request.command}: no answer within {waited:.3g} s from {worker.worker_id} (pid {worker.pid}); "
         f"it {begun} begun",
         timeout=request.deadline - request.submitted_at,
         worker_id=worker.worker_id,
@@ -104,6 +125,58 @@ def answered_too_late(request: Request, now: float, worker: PoolWorker) -> Comma
     )
 
 
+def not_retried(request: Request, why: str) -> WorkerError:
+    """Return the error of a request that had begun on a worker that died, and for this reason is not tried again."""
+    death = request.left_by
+    if death is None:
+        raise RuntimeError("a request that may have run without a worker")  # a mistake in this package
+    common: WorkerData = {
+        "outcome": Outcome.MAYBE_EXECUTED,
+        "exit": death.exit,
+        "output_tail": death.output_tail,
+        "reason": death.reason,
+        "worker_id": death.worker_id,
+        "pid": death.pid,
+        "incarnation": death.incarnation,
+        "session_id": request.session_id,
+        "command": request.command,
+        "request_id": request.request_id,
+    }
+    message = f"{death.what}; it was not tried again, for {why}" if why else death.what
+    return ProtocolError(message, **common) if isinstance(death, ProtocolError) else WorkerCrashed(message, **common)
+
+
+def poisonous(request: Request) -> PoisonRequest:
+    """Return the error of a request that so many workers died of that it is not tried again."""
+    *_, last = deaths = request.deaths
+    how = ", ".join(f"{death.worker_id} with {death.exit}" for death in deaths[-_QUOTED:])
+    which = ", the last" if len(deaths) > _QUOTED else ""
+    return PoisonRequest(
+        f"{request.command}: {len(deaths)} workers died while they ran it{which}: {how}",
+        workers=[death.worker_id or "" for death in deaths],
+        exits=[death.exit for death in deaths],
+        exit=last.exit,
+        output_tail=last.output_tail,
+        reason=last.reason,
+        worker_id=last.worker_id,
+        pid=last.pid,
+        incarnation=last.incarnation,
+        session_id=request.session_id,
+        command=request.command,
+        request_id=request.request_id,
+    )
+
+
+def undeliverable(request: Request) -> WorkerError:
+    """Return the error of a request that was given to so many workers which died unbegun that it may be the cause."""
+    death = request.left_by
+    if death is None:
+        raise RuntimeError("a request that was given up without a death")  # a mistake in this package
+    message = f"{death.what}, like {request.dispatches} workers in a row: reading the request may be what kills them"
+    death.args = (message,)
+    return death
+
+
 def refused(
     error: Mapping[str, Any],
     command: str,
@@ -113,6 +186,17 @@ def refused(
     request_id: int | None = None,
 ) -> TrioPoolError:
     """Return the error of a worker's error reply."""
+    if error["kind"] == "expired":
+        return CommandTimeout(
+            f"{command}: {worker.worker_id} (pid {worker.pid}) found its deadline over and did not begin it",
+            outcome=Outcome.NOT_EXECUTED,
+            worker_id=worker.worker_id,
+            pid=worker.pid,
+            incarnation=worker.incarnation,
+            session_id=session_id,
+            command=command,
+            request_id=request_id,
+        )
     return reply_error(
         error,
         command,
@@ -132,8 +216,8 @@ def not_free_in_time(errand: Errand, now: float, router: Router) -> PoolTimeout:
     waited = now - errand.broadcast.called_at
     later = errand.broadcast.key is not None
     return PoolTimeout(
-        f"{errand.command} {'has not run yet' if later else 'did not run'}: {errand.slot.worker_id} was not free for "
-        f"{waited:.3g} s",
+        f"{errand.command}: {errand.slot.worker_id} was not free for {waited:.3g} s"
+        f"{', and runs it later unless all others refuse it' * later}",
         outcome=Outcome.MAYBE_EXECUTED if later else Outcome.NOT_EXECUTED,
         waited=waited,
         size=router.size,
@@ -148,7 +232,7 @@ def not_replaced(errand: Errand) -> WorkerCrashed:
     """Return the error of a broadcast that waited for a worker which, by policy, does not come."""
     worker_id = errand.slot.worker_id
     return WorkerCrashed(
-        f"{errand.command} did not run: {worker_id} has ended and, by policy, is not replaced",
+        f"{errand.command}: {worker_id} has ended and, by policy, is not replaced",
         outcome=Outcome.NOT_EXECUTED,
         reason="ended",
         command=errand.command,
@@ -160,7 +244,7 @@ def broadcast_failed(
     broadcast: Broadcast, results: Mapping[str, Any], errors: Mapping[str, TrioPoolError]
 ) -> BroadcastFailed:
     """Return the error of a broadcast that failed in some worker."""
-    quoted = [f"{worker_id}: {str(error)[:_QUOTE]}" for worker_id, error in list(errors.items())[:_QUOTED]]
+    quoted = [f"{worker_id}: {error.what[:_QUOTE]}" for worker_id, error in list(errors.items())[:_QUOTED]]
     more = f"; and {len(errors) - _QUOTED} more" if len(errors) > _QUOTED else ""
     failure = BroadcastFailed(
         f"{broadcast.command} failed in {len(errors)} of {len(errors) + len(results)} workers: "

@@ -162,9 +162,14 @@ class Lease:
         self._token = trio.lowlevel.current_trio_token()
         task = trio.lowlevel.current_task()
         borrower = Borrower(task, len(task.child_nurseries), self._where)
-        timeout = self._checkout_timeout
         request = self._router.admit(
-            "checkout", None, self._session_id, timeout=math.inf, checkout_timeout=timeout, borrower=borrower
+            "checkout",
+            None,
+            self._session_id,
+            called_at=trio.current_time(),
+            deadline=math.inf,
+            checkout_timeout=self._checkout_timeout,
+            borrower=borrower,
         )
         try:
             await request.wait()

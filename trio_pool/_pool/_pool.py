@@ -18,6 +18,7 @@ from .._process._commands import request as pack
 from ._broadcasts import Errand
 from ._health import ping_idle
 from ._leases import Lease
+from ._request import check_seconds
 from ._session import PoolSession
 from ._status import HealthStatus, PoolHealth, PoolMetrics, PoolStatus, WorkerInfo
 
@@ -74,6 +75,7 @@ class SessionPool:
         *,
         timeout: float | None = None,  # it bounds the command and is sent on, not only this call
         checkout_timeout: float | None = None,
+        idempotent: bool = False,
     ) -> Any:  # whatever the command returns
         """Run a command in a session and return what it returned.
 
@@ -83,18 +85,25 @@ class SessionPool:
         Cancelling the call frees the caller at once. A request not yet sent is withdrawn; one that runs has
         ``abandon_grace`` seconds to end before its worker is killed, and its reply reaches nobody.
 
+        If its worker dies after it had begun, it fails, for it may have taken effect. One that is idempotent is tried
+        again instead, on another worker and in its old place, as far as ``config.retry`` and its time allow; in a
+        session, only if the session had never used its state, for else that has died too.
+
         Args:
             session_id: A non-empty str of up to 255 bytes.
             command: A command of the worker's application.
             args: Its arguments by name.
-            timeout: Seconds for everything, waiting included; None for the pool's ``timeout``.
+            timeout: Seconds for everything, waiting and retries included; None for the pool's ``timeout``. A worker
+                does not begin it after that, nor after the deadline that the caller's cancel scopes have now.
             checkout_timeout: Seconds to wait for the worker; None for the pool's.
+            idempotent: To run it twice does no more than to run it once.
 
         Raises:
             PoolTimeout: No worker took it in time; it did not run.
             CommandTimeout: It was sent and did not answer in time.
             PoolSaturated: ``max_queue`` requests wait already.
             WorkerCrashed: Its worker died after it had begun. One that had not begun is sent to another worker instead.
+            PoisonRequest: So many workers died of it that it is not tried again, a `WorkerCrashed`.
             SessionLost: The worker with the session's state is gone; `end_session` frees the id.
             SessionNotFound: The session was ended while the request waited.
             SessionLimit: The session is new and there are ``max_sessions``.
@@ -106,8 +115,12 @@ class SessionPool:
         """
         if not isinstance(cast("object", session_id), str):
             raise ValueError(f"a session id is a str, not {session_id!r:.80}")
-        encoded = pack(command, args, session_id, self.config.max_frame)
-        return await self._execute(session_id, command, encoded, timeout, checkout_timeout)
+        called_at = trio.current_time()
+        deadline = called_at + self._budget(timeout)
+        encoded = pack(command, args, session_id, self.config.max_frame, _sent(deadline))
+        return await self._execute(
+            session_id, command, encoded, called_at, deadline, checkout_timeout, idempotent=idempotent
+        )
 
     async def execute_anonymous(
         self,
@@ -116,12 +129,15 @@ class SessionPool:
         *,
         timeout: float | None = None,  # it bounds the command and is sent on, not only this call
         checkout_timeout: float | None = None,
+        idempotent: bool = False,
     ) -> Any:  # whatever the command returns
         """Run a command on any worker and return what it returned; otherwise like `execute_in_session`."""
-        encoded = pack(command, args, None, self.config.max_frame)
-        return await self._execute(None, command, encoded, timeout, checkout_timeout)
+        called_at = trio.current_time()
+        deadline = called_at + self._budget(timeout)
+        encoded = pack(command, args, None, self.config.max_frame, _sent(deadline))
+        return await self._execute(None, command, encoded, called_at, deadline, checkout_timeout, idempotent=idempotent)
 
-    async def run_sync(self, fn: Callable[[*Ts], R], *args: *Ts) -> R:
+    async def run_sync(self, fn: Callable[[*Ts], R], *args: *Ts, idempotent: bool = False) -> R:
         """Run an importable function in any worker and return what it returned.
 
         The caller's cancel scope is the only limit, of waiting and running alike. Arguments and result travel as the
@@ -130,6 +146,7 @@ class SessionPool:
         Args:
             fn: A function, class or static method at module level, found by its module and qualified name.
             args: Its arguments.
+            idempotent: To run it twice does no more than to run it once; see `execute_in_session`.
 
         Raises:
             Unserializable: ``fn`` cannot be found by name, or an argument cannot be sent. Nothing ran.
@@ -138,10 +155,24 @@ class SessionPool:
         module, name = getattr(fn, "__module__", None), getattr(fn, "__qualname__", None)
         if not isinstance(module, str) or not isinstance(name, str) or "<" in name:
             message = f"{fn!r:.200} cannot be imported by name in a worker"
-            raise Unserializable(message, path="fn", type_name=type(fn).__name__)
-        encoded = pack("__call__", {"function": f"{module}:{name}", "args": args}, None, self.config.max_frame)
-        value: R = await self._execute(None, name, encoded, math.inf, math.inf, declared=False)
+            raise Unserializable(message, path="fn", type_name=type(fn).__name__, command="run_sync")
+        call: dict[str, object] = {"function": f"{module}:{name}", "args": args}
+        encoded = pack("__call__", call, None, self.config.max_frame, _sent(math.inf))
+        value: R = await self._execute(
+            None, name, encoded, trio.current_time(), math.inf, math.inf, declared=False, idempotent=idempotent
+        )
         return value
+
+    def _budget(self, timeout: float | None) -> float:
+        """Return a command's whole budget in seconds.
+
+        Raises:
+            ValueError: ``timeout`` is none.
+        """
+        if timeout is None:
+            return self.config.timeout
+        check_seconds("timeout", timeout)
+        return timeout
 
     # Protected from KeyboardInterrupt between the admission and the `try`, and within the router's bookkeeping.
     @trio.lowlevel.enable_ki_protection
@@ -150,10 +181,12 @@ class SessionPool:
         session_id: str | None,
         command: str,
         encoded: Encoded,
-        timeout: float | None,  # see `execute_in_session`
+        called_at: float,
+        deadline: float,
         checkout_timeout: float | None,
         *,
         declared: bool = True,
+        idempotent: bool,
     ) -> Any:  # whatever the command returns
         router = self._router
         config = router.config
@@ -162,9 +195,11 @@ class SessionPool:
                 command,
                 encoded,
                 session_id,
-                timeout=config.timeout if timeout is None else timeout,
+                called_at=called_at,
+                deadline=deadline,
                 checkout_timeout=config.checkout_timeout if checkout_timeout is None else checkout_timeout,
                 declared=declared,
+                idempotent=idempotent,
                 drive=True,
             )
         except TrioPoolError:
@@ -176,6 +211,10 @@ class SessionPool:
                 await router.drive(request)
             if not request.finished:
                 await request.wait()
+            if request.refused_as_late:
+                # Late by the deadline of the caller's own scopes, it may be, which then have been cancelled by now: the
+                # caller is told so as everywhere else in Trio, and not by an error of ours.
+                await trio.lowlevel.checkpoint()
         except BaseException:
             # Cancelled, or KeyboardInterrupt: the caller leaves; what becomes of the request is the router's business.
             router.cancel(request)
@@ -341,6 +380,7 @@ class SessionPool:
                 cancelled=results[RequestResult.CANCELLED],
                 rejected=results[RequestResult.REJECTED],
                 redispatched=router.redispatched,
+                retries=router.retries,
                 restarts=router.restarts,
                 stale_replies=router.stale_replies,
                 pool_timeouts=router.pool_timeouts,
@@ -453,3 +493,12 @@ class SessionPool:
         behind by more than ``max_buffer`` misses the newest; ``events.dropped`` counts them.
         """
         return self._observers.subscribe(max_buffer)
+
+
+def _sent(deadline: float) -> float:
+    """Return the deadline that a worker is told: no later than that of the caller's own cancel scopes.
+
+    Asking Trio costs 1.1 µs in two scopes, of 58 a request (measured, 16 callers on two workers), and about 0.15 more
+    for each scope around them.
+    """
+    return min(deadline, trio.current_effective_deadline())

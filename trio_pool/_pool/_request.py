@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
+from .._core._restart import is_number
 from .._core._ticket import SYNC, WAITING, Ticket
 
 if TYPE_CHECKING:
-    from .._core._errors import TrioPoolError
+    from .._core._errors import TrioPoolError, WorkerError
     from .._core._messages import Encoded, Message
     from .._core._session_table import SessionRecord
     from .._core._ticket import Kind
@@ -37,6 +38,7 @@ class Request(Ticket):
         submitted_at: When it was admitted.
         queue_deadline: When it stops waiting for a worker.
         deadline: When its whole budget ends.
+        idempotent: It may be retried.
     """
 
     __slots__ = (
@@ -46,15 +48,21 @@ class Request(Ticket):
         "borrower",
         "command",
         "deadline",
+        "deaths",
         "dispatches",
         "encoded",
         "error",
         "finished",
+        "idempotent",
         "kill_at",
         "kill_reason",
+        "left_by",
+        "may_have_run",
         "patience",
         "queue_deadline",
+        "refused_as_late",
         "request_id",
+        "retries",
         "submitted_at",
         "value",
         "wire_id",
@@ -73,6 +81,7 @@ class Request(Ticket):
         submitted_at: float,
         queue_deadline: float,
         deadline: float,
+        idempotent: bool = False,
     ) -> None:
         super().__init__(session, kind, beside=beside)
         self.request_id = request_id
@@ -86,6 +95,17 @@ class Request(Ticket):
         """Its number on the wire to the worker that holds it; 0 until it is sent."""
         self.dispatches = 0
         """How often it was handed to a worker."""
+        self.idempotent = idempotent
+        self.retries = 0
+        """How often it was tried again after it had begun."""
+        self.deaths: tuple[WorkerError, ...] = ()
+        """The deaths of workers that had begun it and died by themselves, the oldest first."""
+        self.left_by: WorkerError | None = None
+        """The death of the last worker that held it, if one has died."""
+        self.may_have_run = False
+        """True if a worker that died had begun it: no error may say any more that it did not run."""
+        self.refused_as_late = False
+        """True if its worker found its deadline over and did not begin it."""
         self.finished = False
         """True once it has its outcome."""
         self.answered = False
@@ -160,3 +180,9 @@ class Request(Ticket):
         finally:
             del error
             self.error = None
+
+
+def check_seconds(name: str, value: float) -> None:
+    """Raise a ValueError that names the argument unless it is a number of seconds."""
+    if not is_number(value) or value < 0:
+        raise ValueError(f"{name} must be a number >= 0, not {value!r:.80}")

@@ -15,19 +15,19 @@ from typing import TYPE_CHECKING
 import trio
 
 from .._core._dispatch_queue import DispatchQueue
-from .._core._errors import Outcome, PoolClosed, PoolSaturated, WorkerCrashed
+from .._core._errors import Outcome, PoolClosed, PoolSaturated, SessionLimit, WorkerCrashed
 from .._core._events import RequestDispatched, RequestFinished, RequestResult, SessionBound, StaleReply, WorkerKilled
-from .._core._restart import is_number
+from .._core._retry import RetryBudget
 from .._core._session_table import SessionTable
 from .._core._ticket import ASYNC, LEASE, RUNNING, SYNC
 from .._core._worker_states import WorkerStatus
-from ..errors import PoolTimeout
+from ..errors import CommandTimeout, PoolTimeout
 from ._broadcasts import Broadcasts, Errand
 from ._deadlines import Deadlines
 from ._deaths import settle
-from ._failures import pool_closed, refused, session_ended, session_lost, waited_too_long
+from ._failures import closed_on, not_retried, pool_closed, refused, session_ended, session_lost, waited_too_long
 from ._leases import Leases
-from ._request import Request
+from ._request import Request, check_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -90,6 +90,8 @@ class Router:
         """Workers that died through no wish of the pool's, or never got ready."""
         self.last_health_check: float | None = None
         self.redispatched = 0
+        self.retries = 0
+        self.retry_budget = RetryBudget(config.retry)
         self.stale_replies = 0
         self.results: dict[RequestResult, int] = dict.fromkeys(RequestResult, 0)
         self.incarnations = 0
@@ -134,10 +136,12 @@ class Router:
         encoded: Encoded | None,
         session_id: str | None,
         *,
-        timeout: float,
+        called_at: float,
+        deadline: float,
         checkout_timeout: float,
         declared: bool = True,
         borrower: Borrower | None = None,
+        idempotent: bool = False,
         drive: bool = False,
     ) -> Request:
         """Take a request in and send it at once if a worker is free; the caller waits for it and, leaving early,
@@ -147,23 +151,23 @@ class Router:
             command: What it is called.
             encoded: What is sent; None for a lease.
             session_id: Its session, if it has one.
-            timeout: Seconds for everything.
+            called_at: When it was asked for: its clocks run from then.
+            deadline: When its whole budget ends.
             checkout_timeout: Seconds to wait for a worker.
             declared: ``command`` is a command's name, so that its declaration applies.
             borrower: Who asks for a lease.
+            idempotent: It may be retried.
             drive: The caller goes on to `drive`.
 
         Raises:
             PoolClosed, PoolSaturated, SessionLost, SessionLimit: It was refused; nothing is left of it.
             PoolTimeout: It has no time at all, or would wait for what is leased around it.
         """
-        self.check_open()
-        for name, value in (("timeout", timeout), ("checkout_timeout", checkout_timeout)):
-            if not is_number(value) or value < 0:
-                raise ValueError(f"{name} must be a number >= 0, not {value!r:.80}")
-        now = trio.current_time()
+        if self.closed is not None:
+            raise pool_closed(self.closed, command=command, session_id=session_id)
+        check_seconds("checkout_timeout", checkout_timeout)
         known = session_id is not None and self.sessions.get(session_id) is not None
-        session = None if session_id is None else self._session(session_id, now)
+        session = None if session_id is None else self._session(session_id, called_at, command)
         flags = self.flags.get(command, ()) if declared else ()
         self.submitted += 1
         request = Request(
@@ -174,21 +178,24 @@ class Router:
             session,
             LEASE if encoded is None else ASYNC if "async" in flags else SYNC,
             beside="concurrent" in flags and encoded is not None,
-            submitted_at=now,
-            queue_deadline=now + checkout_timeout,
-            deadline=now + timeout,
+            submitted_at=called_at,
+            queue_deadline=called_at + checkout_timeout,
+            deadline=deadline,
+            idempotent=idempotent,
         )
+        self.retry_budget.request(called_at)
         if session is not None and session.lost:
             self._count(request, RequestResult.FAILED)
             raise session_lost(request)
-        if timeout <= 0:
+        if deadline <= called_at:
             self.pool_timeouts += 1
             self._count(request, RequestResult.TIMED_OUT)
-            raise waited_too_long(request, now, self)
+            raise waited_too_long(request, called_at, self)
         try:
             incarnation = self.queue.submit(request)
         except PoolSaturated as exc:
             self._count(request, RequestResult.REJECTED)
+            exc.args = (f"{command}: {exc.what}",)
             exc.request_id, exc.session_id, exc.command = request.request_id, session_id, command
             if session is not None and not known:
                 self.sessions.undo(session.session_id)
@@ -214,8 +221,12 @@ class Router:
             self.staff.help()
         return request
 
-    def _session(self, session_id: str, now: float) -> SessionRecord:
-        session = self.sessions.use(session_id, now)
+    def _session(self, session_id: str, now: float, command: str) -> SessionRecord:
+        try:
+            session = self.sessions.use(session_id, now)
+        except SessionLimit as exc:
+            exc.args, exc.command = (f"{command}: {exc.what}",), command
+            raise
         if session.operations == 0:
             self.deadlines.by(self.sessions.next_expiry())
         session.operations += 1
@@ -281,7 +292,9 @@ class Router:
                     session_id=request.session_id,
                     request_id=request.request_id,
                 )
-                self.finish(request, RequestResult.FAILED, None, error)
+                request.refused_as_late = isinstance(error, CommandTimeout)
+                result = RequestResult.TIMED_OUT if request.refused_as_late else RequestResult.FAILED
+                self.finish(request, result, None, error)
         self.release(request, slot, worker)
 
     def release(self, request: Request, slot: Slot, worker: PoolWorker) -> None:
@@ -322,8 +335,12 @@ class Router:
         """Give a request its one outcome."""
         del self.requests[request.request_id]
         self.check_idle()
-        if error is not None and error.request_id is None:
-            error.request_id = request.request_id
+        if error is not None:
+            if error.request_id is None:
+                error.request_id = request.request_id
+            if request.may_have_run and error.outcome is Outcome.NOT_EXECUTED:
+                # True of the last worker alone. One place for all errors, for the next one would be forgotten.
+                error.outcome = Outcome.MAYBE_EXECUTED
         if isinstance(error, PoolTimeout):
             self.pool_timeouts += 1
         request.finish(value, error)
@@ -491,13 +508,23 @@ class Router:
         self.broadcasts.fail_waiting(cause)
         # The youngest first, for whose sake nobody else can start.
         for request in reversed(list(self.requests.values())):
-            if self.queue.withdraw(request):
-                self.finish(request, RequestResult.REJECTED, None, pool_closed(cause, request))
+            if not self.queue.withdraw(request):
+                continue
+            if request.may_have_run:
+                self.finish(request, RequestResult.FAILED, None, not_retried(request, "the pool closed"))
+            else:
+                self.finish(request, RequestResult.REJECTED, None, closed_on(request, cause))
 
     def fail_all(self) -> None:
         """Fail every request that is left when no worker is left: a backstop, for none should be."""
         self.fail_waiting()
         self.broadcasts.fail_all(self.closed or PoolClosed("the pool is closed"))
         for request in list(self.requests.values()):
-            error = WorkerCrashed("the pool is gone", outcome=Outcome.MAYBE_EXECUTED, reason="shutdown")
+            error = WorkerCrashed(
+                f"{request.command}: the pool is gone, and its worker with it",
+                outcome=Outcome.MAYBE_EXECUTED,
+                reason="shutdown",
+                command=request.command,
+                session_id=request.session_id,
+            )
             self.finish(request, RequestResult.FAILED, None, error)

@@ -27,8 +27,14 @@ class PoolSession:
         *,
         timeout: float | None = None,  # the budget of the command, see `execute_in_session`
         checkout_timeout: float | None = None,
+        idempotent: bool = False,
     ) -> Any:  # whatever the command returns
         """Run a command in this session; see `SessionPool.execute_in_session`."""
         return await self.pool.execute_in_session(
-            self.session_id, command, args, timeout=timeout, checkout_timeout=checkout_timeout
+            self.session_id,
+            command,
+            args,
+            timeout=timeout,
+            checkout_timeout=checkout_timeout,
+            idempotent=idempotent,
         )

@@ -42,7 +42,7 @@ class PoolMetrics:
 
     ``submitted = queued + running + ok + failed + timed_out + cancelled + rejected``.
 
-    Pings, broadcasts, clean-ups and dispatching a request again are not submissions; a lease is one.
+    Pings, broadcasts, clean-ups, retries and dispatching a request again are not submissions; a lease is one.
 
     Args:
         submitted: Requests and leases asked for.
@@ -54,6 +54,7 @@ class PoolMetrics:
         cancelled: Those whose caller left.
         rejected: Those refused by a full queue or a closing pool.
         redispatched: How often a request was sent to another worker, not begun when the first died.
+        retries: How often an idempotent request was tried again, begun when its worker died.
         restarts: Workers started beyond the first of each slot.
         stale_replies: Replies that nobody waited for any more.
         pool_timeouts: Those of ``timed_out`` that no worker had taken.
@@ -76,6 +77,7 @@ class PoolMetrics:
     cancelled: int
     rejected: int
     redispatched: int
+    retries: int
     restarts: int
     stale_replies: int
     pool_timeouts: int

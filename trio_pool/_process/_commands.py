@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import trio
@@ -46,16 +47,32 @@ class PendingCommand:
         self.done.set()
 
 
-def request(command: str, args: Mapping[str, object] | None, session_id: str | None, max_frame: int) -> Encoded:
-    """Pack a request; see `encode` for what it raises."""
+def request(
+    command: str,
+    args: Mapping[str, object] | None,
+    session_id: str | None,
+    max_frame: int,
+    deadline: float = math.inf,
+) -> Encoded:
+    """Pack a request; see `encode` for what it raises.
+
+    Args:
+        command: The command.
+        args: Its arguments by name.
+        session_id: The session it runs in, if any.
+        max_frame: The largest message allowed, in bytes.
+        deadline: When, on this process's clock, a worker that has not begun it shall begin it no more.
+    """
     fields: dict[str, object] = {"command": command, "args": {} if args is None else args}
     if session_id is not None:
         fields["session"] = session_id
+    if deadline != math.inf:
+        fields["deadline"] = deadline
     try:
         return encode(fields, max_frame)
     except (Unserializable, FrameTooLarge) as exc:
+        exc.args = (f"{command}: {exc.what}",)
         exc.command, exc.session_id = command, session_id
-        exc.args = (f"{command}: {exc}",)
         raise
 
 

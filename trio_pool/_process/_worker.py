@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._core._config import PoolConfig
-    from .._core._errors import WorkerInitFailed
+    from .._core._errors import WorkerError, WorkerInitFailed
     from .._core._exits import Exit
     from .._core._messages import Encoded, Message
     from ._launcher import WorkerHandle
@@ -415,9 +415,7 @@ class PoolWorker:
             self.kill_reason = reason
             self.link.end("killed")
 
-    def crashed(
-        self, *, begun: bool | None, command: str | None = None, request_id: int | None = None
-    ) -> TrioPoolError:
+    def crashed(self, *, begun: bool | None, command: str | None = None, request_id: int | None = None) -> WorkerError:
         """Return the error of this worker's death, or of a request it leaves behind; ``begun`` is None if there is
         none.
         """
