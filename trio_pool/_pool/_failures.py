@@ -151,8 +151,9 @@ def poisonous(request: Request) -> PoisonRequest:
     *_, last = deaths = request.deaths
     how = ", ".join(f"{death.worker_id} with {death.exit}" for death in deaths[-_QUOTED:])
     which = ", the last" if len(deaths) > _QUOTED else ""
+    many = "1 worker died while it" if len(deaths) == 1 else f"{len(deaths)} workers died while they"
     return PoisonRequest(
-        f"{request.command}: {len(deaths)} workers died while they ran it{which}: {how}",
+        f"{request.command}: {many} ran it{which}: {how}",
         workers=[death.worker_id or "" for death in deaths],
         exits=[death.exit for death in deaths],
         exit=last.exit,
@@ -217,7 +218,7 @@ def not_free_in_time(errand: Errand, now: float, router: Router) -> PoolTimeout:
     later = errand.broadcast.key is not None
     return PoolTimeout(
         f"{errand.command}: {errand.slot.worker_id} was not free for {waited:.3g} s"
-        f"{', and runs it later unless all others refuse it' * later}",
+        f"{' and has not run yet, but will if another accepts it' if later else ''}",
         outcome=Outcome.MAYBE_EXECUTED if later else Outcome.NOT_EXECUTED,
         waited=waited,
         size=router.size,
