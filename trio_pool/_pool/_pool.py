@@ -117,7 +117,7 @@ class SessionPool:
             raise ValueError(f"a session id is a str, not {session_id!r:.80}")
         called_at = trio.current_time()
         deadline = called_at + self._budget(timeout)
-        encoded = pack(command, args, session_id, self.config.max_frame, _sent(deadline))
+        encoded = pack(command, args, session_id, self.config.max_frame, deadline=_sent(deadline))
         return await self._execute(
             session_id, command, encoded, called_at, deadline, checkout_timeout, idempotent=idempotent
         )
@@ -134,7 +134,7 @@ class SessionPool:
         """Run a command on any worker and return what it returned; otherwise like `execute_in_session`."""
         called_at = trio.current_time()
         deadline = called_at + self._budget(timeout)
-        encoded = pack(command, args, None, self.config.max_frame, _sent(deadline))
+        encoded = pack(command, args, None, self.config.max_frame, deadline=_sent(deadline))
         return await self._execute(None, command, encoded, called_at, deadline, checkout_timeout, idempotent=idempotent)
 
     async def run_sync(self, fn: Callable[[*Ts], R], *args: *Ts, idempotent: bool = False) -> R:
@@ -157,7 +157,7 @@ class SessionPool:
             message = f"{fn!r:.200} cannot be imported by name in a worker"
             raise Unserializable(message, path="fn", type_name=type(fn).__name__, command="run_sync")
         call: dict[str, object] = {"function": f"{module}:{name}", "args": args}
-        encoded = pack("__call__", call, None, self.config.max_frame, _sent(math.inf))
+        encoded = pack("__call__", call, None, self.config.max_frame, deadline=_sent(math.inf))
         value: R = await self._execute(
             None, name, encoded, trio.current_time(), math.inf, math.inf, declared=False, idempotent=idempotent
         )

@@ -52,16 +52,17 @@ def request(
     args: Mapping[str, object] | None,
     session_id: str | None,
     max_frame: int,
+    *,
     deadline: float = math.inf,
 ) -> Encoded:
     """Pack a request; see `encode` for what it raises.
 
     Args:
-        command: The command.
-        args: Its arguments by name.
-        session_id: The session it runs in, if any.
+        command: Its command.
+        args: Its arguments.
+        session_id: Its session.
         max_frame: The largest message allowed, in bytes.
-        deadline: When, on this process's clock, a worker that has not begun it shall begin it no more.
+        deadline: The time, on Trio's clock, after which a worker is not to begin it.
     """
     fields: dict[str, object] = {"command": command, "args": {} if args is None else args}
     if session_id is not None:
