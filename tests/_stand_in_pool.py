@@ -84,7 +84,9 @@ class StandInPool:
         checkout_timeout: float | None = None,
         idempotent: bool = False,
     ) -> Any:
-        return await self._execute(Call(session_id, command, dict(args or {}), timeout, checkout_timeout, idempotent=idempotent))
+        return await self._execute(
+            Call(session_id, command, dict(args or {}), timeout, checkout_timeout, idempotent=idempotent)
+        )
 
     async def execute_anonymous(
         self,
@@ -95,7 +97,9 @@ class StandInPool:
         checkout_timeout: float | None = None,
         idempotent: bool = False,
     ) -> Any:
-        return await self._execute(Call(None, command, dict(args or {}), timeout, checkout_timeout, idempotent=idempotent))
+        return await self._execute(
+            Call(None, command, dict(args or {}), timeout, checkout_timeout, idempotent=idempotent)
+        )
 
     async def broadcast(
         self, command: str, args: Mapping[str, object] | None = None, *, key: str | None = None

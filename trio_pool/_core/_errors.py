@@ -205,12 +205,17 @@ class Unserializable(TrioPoolError):
     Raised before a byte is sent (not executed), or by a worker for its own result (executed).
     """
 
-    _advice = "use None, bool, 64-bit int, float, str, bytes, list, and dict with str keys"
-
     def __init__(self, message: str = "", *, path: str = "", type_name: str = "", **common: Unpack[Common]) -> None:
         super().__init__(message, **common)
         self.path = path
         self.type_name = type_name
+
+    @property
+    def advice(self) -> str:
+        """What to do about it, in a few words."""
+        if self.path == "fn":
+            return "use a function at the top level of a module"
+        return "use None, bool, 64-bit int, float, str, bytes, list, and dict with str keys"
 
 
 class FrameTooLarge(TrioPoolError):
@@ -241,7 +246,8 @@ class WorkerError(TrioPoolError):
         message: One line.
         exit: How the process ended, once that is known.
         output_tail: The last lines the worker printed, oldest first (bounded).
-        reason: One word for the class of failure, such as ``crash`` or ``shutdown``.
+        reason: One word for the class of failure, such as ``crash`` or ``shutdown``; ``undelivered`` if so many workers
+            died before they began the request that it may be the cause.
         common: The data every error carries, see `TrioPoolError`.
     """
 
@@ -268,6 +274,8 @@ class WorkerCrashed(WorkerError):
     @property
     def advice(self) -> str:
         """What to do about it, in a few words."""
+        if self.reason == "undelivered":
+            return "find out what in it kills workers before you repeat it"
         if self.outcome is Outcome.NOT_EXECUTED:
             return "repeat it"
         return "see exit and output_tail, and repeat it only if it does no harm to run twice"

@@ -46,6 +46,8 @@ def pool_closed(cause: BaseException, *, command: str | None = None, session_id:
 def closed_on(request: Request, cause: BaseException) -> PoolClosed:
     """Return the error of a request that waits for a worker when the pool closes."""
     error = pool_closed(cause, command=request.command, session_id=request.session_id)
+    if error.__cause__ is None:
+        error.args = (f"{request.command}: the pool closed while the request waited",)
     error.request_id = request.request_id
     return error
 
@@ -81,7 +83,7 @@ def waited_too_long(request: Request, now: float, router: Router) -> PoolTimeout
     waited = now - request.submitted_at
     which = "checkout_timeout" if request.queue_deadline <= request.deadline else "timeout"
     busy, waiting = router.queue.busy, router.queue.waiting
-    state = f"{router.size} workers, {busy} busy, {waiting} waiting"
+    state = f"{busy} of {router.size} workers busy, {waiting} waiting"
     if request.left_by is not None:
         # It was written once, so it is not the pool's limit any more that counts, whichever clock ran out.
         death = request.left_by
@@ -111,10 +113,9 @@ def waited_too_long(request: Request, now: float, router: Router) -> PoolTimeout
 def answered_too_late(request: Request, now: float, worker: PoolWorker) -> CommandTimeout:
     """Return the error of a request that was sent and got no reply in time."""
     waited = now - request.submitted_at
-    begun = "had" if worker.begun(request.wire_id) else "had not"
+    begun = "had begun" if worker.begun(request.wire_id) else "had not begun by then"
     return CommandTimeout(
-        f"{request.command}: no answer within {waited:.3g} s from {worker.worker_id} (pid {worker.pid}); "
-        f"it {begun} begun",
+        f"{request.command}: no answer within {waited:.3g} s from {worker.worker_id} (pid {worker.pid}); it {begun}",
         timeout=request.deadline - request.submitted_at,
         worker_id=worker.worker_id,
         pid=worker.pid,
@@ -142,7 +143,11 @@ def not_retried(request: Request, why: str) -> WorkerError:
         "command": request.command,
         "request_id": request.request_id,
     }
-    message = f"{death.what}; it was not tried again, for {why}" if why else death.what
+    message = death.what
+    if why:
+        message += f"; it was not tried again, for {why}"
+    elif death.reason == "shutdown":
+        message += "; the pool was closing"
     return ProtocolError(message, **common) if isinstance(death, ProtocolError) else WorkerCrashed(message, **common)
 
 
@@ -173,8 +178,8 @@ def undeliverable(request: Request) -> WorkerError:
     death = request.left_by
     if death is None:
         raise RuntimeError("a request that was given up without a death")  # a mistake in this package
-    message = f"{death.what}, like {request.dispatches} workers in a row: reading the request may be what kills them"
-    death.args = (message,)
+    death.args = (f"{death.what}, as on {request.dispatches} workers in a row: to read it may be what kills them",)
+    death.reason = "undelivered"
     return death
 
 

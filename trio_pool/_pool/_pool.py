@@ -154,7 +154,7 @@ class SessionPool:
         """
         module, name = getattr(fn, "__module__", None), getattr(fn, "__qualname__", None)
         if not isinstance(module, str) or not isinstance(name, str) or "<" in name:
-            message = f"{fn!r:.200} cannot be imported by name in a worker"
+            message = f"run_sync: {fn!r:.200} cannot be imported by name in a worker"
             raise Unserializable(message, path="fn", type_name=type(fn).__name__, command="run_sync")
         call: dict[str, object] = {"function": f"{module}:{name}", "args": args}
         encoded = pack("__call__", call, None, self.config.max_frame, deadline=_sent(math.inf))

@@ -101,7 +101,7 @@ def reply_error(
     match error["kind"]:
         case "unknown_command":
             known = [name for name in cast("list[object]", error.get("known") or ()) if isinstance(name, str)]
-            listed = f"there is no command {command!r}; there are {', '.join(known)}"
+            listed = f"{command}: there is no such command; there are {', '.join(known)}"
             return UnknownCommand(listed if len(listed) < _LISTED else message, known=known, **common)
         case "invalid_arguments":
             refusal = InvalidArguments(message, **common)

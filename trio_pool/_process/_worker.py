@@ -250,7 +250,9 @@ class PoolWorker:
             if session_id is not None and session_id == self._bound:
                 return
             message = f"{self.worker_id} is checked out by session {self._bound!r}, not {session_id!r}"
-            raise SessionMismatch(message, worker_id=self.worker_id, pid=self.pid, session_id=session_id)
+            raise SessionMismatch(
+                f"{message}: check it in first", worker_id=self.worker_id, pid=self.pid, session_id=session_id
+            )
         self.advance(WorkerEvent.CHECKOUT)
         self._bound = session_id
         if session_id is not None:
