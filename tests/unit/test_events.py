@@ -33,6 +33,7 @@ VALUES: dict[str, object] = {
     "command": "ping",
     "result": RequestResult.OK,
     "lost": True,
+    "retries": 1,
 }
 
 

@@ -65,6 +65,9 @@ def test_the_summary_names_no_more_than_a_few() -> None:
     assert lines[-1] == "    and 4 more"
 
 
+STRESS = "--storms 10 --great-storm 100000 --cycles 10000 -o faulthandler_timeout=1800"
+
+
 @pytest.mark.document("F-085")
 @pytest.mark.parametrize(
     ("target", "arguments"),
@@ -73,10 +76,10 @@ def test_the_summary_names_no_more_than_a_few() -> None:
         ("test-fast", "tests/unit"),
         ("test-protocol", "tests/component"),
         ("test-integration", "tests/system"),
-        ("test-stress", "tests/stress -m 'not (load or chaos)' --storms 10"),
+        ("test-stress", f"tests/stress -m 'not (load or chaos)' {STRESS}"),
         ("test-load", "tests/stress -m load"),
         ("test-chaos", "tests/stress -m chaos"),
-        ("test-all", "--storms 10 --document-results .document-results.json"),
+        ("test-all", f"{STRESS} --document-results .document-results.json"),
     ],
 )
 def test_a_command_runs_its_layers(target: str, arguments: str) -> None:

@@ -9,6 +9,7 @@ import trio
 
 from .._core._events import RequestResult
 from ._failures import answered_too_late, waited_too_long
+from ._session_end import expire_session
 from ._timer import Timer
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Deadlines:
                     router.kill(slot, worker, request.kill_reason)
         router.carry_out()
         for session_id in router.sessions.stale(now):
-            router.expire_session(session_id)
+            expire_session(router, session_id)
         return min(
             router.sessions.next_expiry(),
             min((request.due for request in router.requests.values()), default=math.inf),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from .._process._worker import PoolWorker
     from ._request import Request
     from ._router import Router
+    from ._slot import Slot
 
 _log = logging.getLogger("trio_pool.lease")
 
@@ -85,6 +86,32 @@ class Leases:
         if borrower is not None and borrower.warned:
             held = trio.current_time() - borrower.since
             _log.info("the lease of %s, warned of before, has ended after %.3g s", borrower, held)
+
+    def release(self, request: Request, result: RequestResult) -> None:
+        """End a lease. A worker that still works on a command of the lease's has `abandon_grace` to finish it."""
+        router = self._router
+        self.ended(request)
+        if request.request_id in router.requests:
+            router.finish(request, result, request.value, None)
+        if request.phase is not RUNNING or request.incarnation not in router.slots:
+            return  # the worker died meanwhile, and with it the lease
+        slot, worker = router.holder(request)
+        if request.session is not None:
+            request.session.used = True
+            if router.sessions.get(request.session.session_id) is not request.session and slot.serving is not None:
+                # Ended during the lease, whose later commands may have made its state anew.
+                worker.cleanup_session(request.session.session_id)
+        if worker.link.idle:
+            router.release(request, slot, worker)
+        else:
+            slot.left = request
+            router.deadlines.abandon(request, "lease")
+
+    def worker_idle(self, slot: Slot) -> None:
+        """Free a worker whose lease was left while replies were due, whoever waited for them."""
+        worker, lease = slot.serving, slot.left
+        if worker is not None and lease is not None:
+            self._router.release(lease, slot, worker)
 
     @property
     def next_due(self) -> float:
@@ -186,7 +213,7 @@ class Lease:
     ) -> None:
         request, self._request = self._request, None
         if request is not None:
-            self._router.release_lease(request, RequestResult.OK if kind is None else RequestResult.FAILED)
+            self._router.leases.release(request, RequestResult.OK if kind is None else RequestResult.FAILED)
 
     def __del__(self) -> None:
         request, token = self._request, self._token
@@ -197,4 +224,4 @@ class Lease:
                 request.borrower.dropped = True
             _log.warning("the lease of %s was dropped without being left: it is given back", request.borrower)
             with suppress(trio.RunFinishedError):
-                token.run_sync_soon(self._router.release_lease, request, RequestResult.FAILED)
+                token.run_sync_soon(self._router.leases.release, request, RequestResult.FAILED)

@@ -11,16 +11,13 @@ from typing import TYPE_CHECKING, Any, cast
 import trio
 
 from .._core._errors import TrioPoolError, Unserializable
-from .._core._events import RequestResult
-from .._core._staff import WorkerRole
-from .._core._worker_states import WorkerStatus
 from .._process._commands import request as pack
-from ._broadcasts import Errand
 from ._health import ping_idle
 from ._leases import Lease
 from ._request import check_seconds
 from ._session import PoolSession
-from ._status import HealthStatus, PoolHealth, PoolMetrics, PoolStatus, WorkerInfo
+from ._session_end import end_session
+from ._snapshot import pool_health, pool_status
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping
@@ -34,8 +31,8 @@ if TYPE_CHECKING:
     from .._supervision import Supervisor
     from ._observers import EventStream, Observers
     from ._router import Router
-    from ._slot import Slot
     from ._slots import Slots
+    from ._status import PoolHealth, PoolStatus
 
     R = TypeVar("R")
     Ts = TypeVarTuple("Ts")
@@ -295,7 +292,7 @@ class SessionPool:
             yield PoolSession(self, session_id)
         finally:
             if self._router.sessions.get(session_id) is not None:
-                self._router.end_session(session_id)
+                end_session(self._router, session_id)
         await trio.lowlevel.checkpoint()
 
     def track_session(self, session_id: str) -> None:
@@ -322,7 +319,7 @@ class SessionPool:
         Raises:
             SessionNotFound: No such session is tracked.
         """
-        self._router.end_session(session_id)
+        end_session(self._router, session_id)
         await trio.lowlevel.checkpoint()
 
     # -- leases --------------------------------------------------------------------------------------------------------
@@ -356,66 +353,7 @@ class SessionPool:
 
     def get_pool_status(self) -> PoolStatus:
         """Return a snapshot; every gauge in it is derived from state now, and the law of `PoolMetrics` holds."""
-        router = self._router
-        workers = tuple(self._worker_info(slot) for slot in self._slots)
-        running = len(router.requests) - router.queue.waiting
-        results = router.results
-        able = [info.role for info in workers if info.status in (WorkerStatus.READY, WorkerStatus.BUSY)]
-        return PoolStatus(
-            size=router.size,
-            ready=len(able) - able.count(WorkerRole.STANDBY),
-            standby=able.count(WorkerRole.STANDBY),
-            busy=router.queue.busy,
-            queued=router.queue.waiting,
-            sessions=len(router.sessions),
-            uptime=(trio.current_time() if router.closed_at is None else router.closed_at) - router.opened_at,
-            workers=workers,
-            metrics=PoolMetrics(
-                submitted=router.submitted,
-                queued=router.queue.waiting,
-                running=running,
-                ok=results[RequestResult.OK],
-                failed=results[RequestResult.FAILED],
-                timed_out=results[RequestResult.TIMED_OUT],
-                cancelled=results[RequestResult.CANCELLED],
-                rejected=results[RequestResult.REJECTED],
-                redispatched=router.redispatched,
-                retries=router.retries,
-                restarts=router.restarts,
-                stale_replies=router.stale_replies,
-                pool_timeouts=router.pool_timeouts,
-                worker_errors=router.worker_errors,
-                total_sessions=router.sessions.created,
-                sessions_expired=router.sessions.expired,
-                average_session_duration=router.sessions.average_lifetime,
-                last_health_check=router.last_health_check,
-            ),
-        )
-
-    def _worker_info(self, slot: Slot) -> WorkerInfo:
-        worker, router = slot.worker, self._router
-        if worker is None:
-            coming = router.closed is None and not slot.retired and not slot.leaving
-            status = WorkerStatus.STARTING if coming else WorkerStatus.DEAD
-            return WorkerInfo(
-                worker_id=slot.worker_id, slot=slot.index, incarnation=slot.incarnation, pid=None, status=status
-            )
-        running = router.queue.running(worker.incarnation)
-        requests = [request for request in running if not isinstance(request, Errand)]
-        request = next(iter(requests or running), None)
-        return WorkerInfo(
-            worker_id=slot.worker_id,
-            slot=slot.index,
-            incarnation=worker.incarnation,
-            pid=worker.pid,
-            status=worker.status,
-            sessions=router.queue.sessions(worker.incarnation),
-            request_id=requests[0].request_id if requests else None,
-            session_id=None if request is None else request.session_id,
-            begun=request is not None and request.begun(worker),
-            role=router.staff.role(slot),
-            request_ids=tuple(request.request_id for request in requests),
-        )
+        return pool_status(self._router)
 
     async def health_check(self) -> PoolHealth:
         """Ping every idle worker and return the pool's health.
@@ -427,27 +365,7 @@ class SessionPool:
             await ping_idle(self._router)
         else:
             await trio.lowlevel.checkpoint()
-        status = self.get_pool_status()
-        serving = sum(
-            info.role is WorkerRole.SERVING and info.status in (WorkerStatus.READY, WorkerStatus.BUSY)
-            for info in status.workers
-        )
-        if serving >= status.size and self._router.closed is None:
-            health = HealthStatus.HEALTHY
-        elif status.ready and self._router.closed is None:
-            health = HealthStatus.DEGRADED
-        else:
-            health = HealthStatus.UNHEALTHY
-        details: dict[str, Any] = {
-            "size": status.size,
-            "ready": status.ready,
-            "busy": status.busy,
-            "queued": status.queued,
-            "restarts": status.metrics.restarts,
-            "closed": self._router.closed is not None,
-            "workers": {info.worker_id: str(info.status) for info in status.workers},
-        }
-        return PoolHealth(status=health, details=MappingProxyType(details))
+        return pool_health(self._router)
 
     # -- capacity ------------------------------------------------------------------------------------------------------
 

@@ -25,7 +25,7 @@ from ..errors import CommandTimeout, PoolTimeout
 from ._broadcasts import Broadcasts, Errand
 from ._deadlines import Deadlines
 from ._deaths import settle
-from ._failures import closed_on, not_retried, pool_closed, refused, session_ended, session_lost, waited_too_long
+from ._failures import closed_on, not_retried, pool_closed, refused, session_lost, waited_too_long
 from ._leases import Leases
 from ._request import Request, check_seconds
 
@@ -112,7 +112,7 @@ class Router:
     @property
     def most_workers(self) -> int:
         """How many workers there may be at once: who holds that many waits for another in vain."""
-        return self.size
+        return self.size + self.config.overflow
 
     @property
     def redispatches(self) -> bool:
@@ -363,32 +363,13 @@ class Router:
     def cancel(self, request: Request) -> None:
         """Take note that the caller has left: the request is withdrawn, or its worker freed as soon as it may be."""
         if request.encoded is None and request.phase is RUNNING:
-            self.release_lease(request, RequestResult.CANCELLED)
+            self.leases.release(request, RequestResult.CANCELLED)
         elif not request.finished:
             withdrawn = self.queue.withdraw(request)
             self.finish(request, RequestResult.CANCELLED, None, None)
             if not withdrawn:
                 self.deadlines.abandon(request, "cancelled")
             self.carry_out()
-
-    def release_lease(self, request: Request, result: RequestResult) -> None:
-        """End a lease. A worker that still works on a command of the lease's has `abandon_grace` to finish it."""
-        self.leases.ended(request)
-        if request.request_id in self.requests:
-            self.finish(request, result, request.value, None)
-        if request.phase is not RUNNING or request.incarnation not in self.slots:
-            return  # the worker died meanwhile, and with it the lease
-        slot, worker = self.holder(request)
-        if request.session is not None:
-            request.session.used = True
-            if self.sessions.get(request.session.session_id) is not request.session and slot.serving is not None:
-                # Ended during the lease, whose later commands may have made its state anew.
-                worker.cleanup_session(request.session.session_id)
-        if worker.link.idle:
-            self.release(request, slot, worker)
-        else:
-            slot.left = request
-            self.deadlines.abandon(request, "lease")
 
     # -- workers -------------------------------------------------------------------------------------------------------
 
@@ -442,41 +423,6 @@ class Router:
         """Count a reply nobody waits for."""
         self.stale_replies += 1
         self.emit(StaleReply, slot=slot.index, worker_id=slot.worker_id, incarnation=slot.incarnation, wire_id=wire_id)
-
-    def worker_idle(self, slot: Slot) -> None:
-        """Free a worker whose lease was left while replies were due, whoever waited for them."""
-        worker, lease = slot.serving, slot.left
-        if worker is not None and lease is not None:
-            self.release(lease, slot, worker)
-
-    # -- sessions ------------------------------------------------------------------------------------------------------
-
-    def end_session(self, session_id: str) -> None:
-        """Forget a session: its waiting requests fail, its state is dropped once what runs of it has ended.
-
-        The worker reads its requests in order, so the clean-up sent now comes before anything sent later, also before a
-        new session of the same id.
-
-        Raises:
-            SessionNotFound: It is not tracked.
-        """
-        self._end_session(self.sessions.end(session_id, trio.current_time()))
-
-    def expire_session(self, session_id: str) -> None:
-        """Do what `end_session` does to a session whose time to live is over."""
-        self._end_session(self.sessions.expire(session_id))
-
-    def _end_session(self, session: SessionRecord) -> None:
-        slot = self.slots.get(session.incarnation or 0)
-        for ticket in self.queue.close_session(session):
-            self.finish(ticket, RequestResult.FAILED, None, session_ended(ticket))
-        worker = None if slot is None else slot.serving
-        if worker is not None:
-            worker.cleanup_session(session.session_id)
-        self.queue.settle()
-        self.carry_out()
-        if slot is not None and slot.passing:
-            self.staff.dismiss_idle(slot)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 

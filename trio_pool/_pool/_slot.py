@@ -163,7 +163,7 @@ class Slot:
 
     def idle(self, worker: PoolWorker) -> None:
         """Have a lease ended that was left with replies due."""
-        self._router.worker_idle(self)
+        self._router.leases.worker_idle(self)
 
     def _ident(self) -> dict[str, object]:
         return {"slot": self.index, "worker_id": self.worker_id, "incarnation": self.incarnation}

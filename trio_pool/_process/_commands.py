@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from .._core._messages import Encoded, Message
 
-_LISTED: Final = 300  # the length up to which a list of commands is still read in one line
+_LISTED: Final = 400  # the length up to which a list of commands is still read in one line
 
 
 class PendingCommand:

@@ -1,0 +1,45 @@
+"""The end of a session: its waiting requests fail, its state is dropped once what runs of it has ended.
+
+The worker reads its requests in order, so the clean-up sent at the end comes before anything sent later, also before a
+new session of the same id.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import trio
+
+from .._core._events import RequestResult
+from ._failures import session_ended
+
+if TYPE_CHECKING:
+    from .._core._session_table import SessionRecord
+    from ._router import Router
+
+
+def end_session(router: Router, session_id: str) -> None:
+    """Forget a session.
+
+    Raises:
+        SessionNotFound: It is not tracked.
+    """
+    _end(router, router.sessions.end(session_id, trio.current_time()))
+
+
+def expire_session(router: Router, session_id: str) -> None:
+    """Do what `end_session` does to a session whose time to live is over."""
+    _end(router, router.sessions.expire(session_id))
+
+
+def _end(router: Router, session: SessionRecord) -> None:
+    slot = router.slots.get(session.incarnation or 0)
+    for ticket in router.queue.close_session(session):
+        router.finish(ticket, RequestResult.FAILED, None, session_ended(ticket))
+    worker = None if slot is None else slot.serving
+    if worker is not None:
+        worker.cleanup_session(session.session_id)
+    router.queue.settle()
+    router.carry_out()
+    if slot is not None and slot.passing:
+        router.staff.dismiss_idle(slot)
