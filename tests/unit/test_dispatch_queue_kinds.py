@@ -330,3 +330,15 @@ def test_what_was_withdrawn_is_not_run_from_where_it_stood(kind: Kind) -> None:
     queue.submit(stays)
     assert queue.withdraw(gone)
     assert end(queue, blocker) == [stays]
+
+
+def test_who_waited_for_a_lease_goes_before_what_stood_behind_it_in_its_session() -> None:
+    """When the lease leaves, the older of the two starts, not the next of the session."""
+    queue = filled(1, concurrency=1)
+    mine = session()
+    lease, older, younger = Request(mine, LEASE), Request(kind=ASYNC), Request(mine, ASYNC)
+    queue.submit(Request(kind=SYNC))
+    for ticket in (lease, older, younger):
+        assert queue.submit(ticket) is None
+    assert queue.withdraw(lease)
+    assert started(queue) == [older]

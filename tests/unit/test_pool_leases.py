@@ -163,6 +163,13 @@ async def test_who_holds_some_workers_may_wait_for_another(autojump_clock: MockC
             assert trio.current_time() == pytest.approx(before + 1.0)
 
 
+async def test_who_holds_all_but_the_overflow_may_wait_for_that(autojump_clock: MockClock) -> None:
+    """An extra worker comes for a command without a session; a session never has one, so its commands are refused."""
+    async with open_pool(launcher=MockPort(), size=1, overflow=1) as pool, pool.checkout():
+        await refused(pool, lambda: pool.execute_in_session("s", "ping"))
+        assert await pool.execute_anonymous("echo", {"value": 1}) == 1
+
+
 async def test_a_command_in_the_session_one_has_leased_is_refused_at_once(autojump_clock: MockClock) -> None:
     """Though other workers are idle: the session's own is taken, by the caller himself."""
     async with open_pool(launcher=MockPort(), size=2) as pool:

@@ -23,9 +23,8 @@ lone request on two workers). A new session goes to the one with the fewest sess
 an async ticket runs beside others, or a sync one beside async ones: where the fewest run, for a death costs all of
 them, and they share one interpreter.
 
-Beside the queue there are *errands*: tickets for one certain worker each, by which the pool tells something to all its
-workers. They take their turn by their number as sync tickets, but they are not waiting requests: they neither count as
-such nor fill the queue, and whoever makes them bounds how many there are.
+Beside the queue there are *errands*: sync tickets for one certain worker each, by which the pool tells all something.
+They take their turn by their number, but neither count as waiting nor fill the queue; who makes them bounds them.
 """
 
 from __future__ import annotations
@@ -166,9 +165,10 @@ class DispatchQueue(Generic[T]):
         self._unsettled = self._unsettled or ticket.kind is LEASE
         if session is not None:
             self._leave_session(session, ticket)
-            # What kept the old head waiting may be nothing to the new one, if it is of another kind.
+            # What kept the old head waiting may be nothing to the new one, if it is of another kind. But where a lease
+            # leaves, somebody older may have waited for that.
             head: T | None = session.head
-            worker = None if head is None or ticket.beside else self._choose(head, head.number)
+            worker = None if head is None or ticket.beside or self._unsettled else self._choose(head, head.number)
             if head is not None and worker is not None:
                 self._start_waiting(head, worker)
                 self._rooms.file(worker)
@@ -186,10 +186,7 @@ class DispatchQueue(Generic[T]):
             self._rooms.file(worker)
 
     def finish(self, ticket: T) -> bool:
-        """Note that a running ticket has ended; return whether its worker runs nothing now.
-
-        `serve` must follow, with no other operation between.
-        """
+        """Note that a running ticket has ended; return whether its worker runs nothing now. `serve` must follow."""
         worker = self._workers[ticket.incarnation or 0]
         if worker.main is ticket:
             worker.main = None

@@ -144,7 +144,10 @@ class Leases:
             around = {lease: who for lease, who in around.items() if lease.incarnation == home}
             what = f"the worker of session {request.session_id!r}"
         else:
-            if len(around) < self._router.most_workers:
+            # Sessions never bind to the overflow, and a worker that leaves takes no newcomers, nor will its place.
+            slots = (self._router.slots[lease.incarnation or 0] for lease in around)
+            mine = [slot for slot in slots if not slot.leaving and (session is None or not slot.overflow)]
+            if len(mine) < self._router.size + (self._router.config.overflow if session is None else 0):
                 return
             what = "every worker"
         if around:

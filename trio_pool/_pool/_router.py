@@ -110,11 +110,6 @@ class Router:
         return self.incarnations
 
     @property
-    def most_workers(self) -> int:
-        """How many workers there may be at once: who holds that many waits for another in vain."""
-        return self.size + self.config.overflow
-
-    @property
     def redispatches(self) -> bool:
         """Whether what a dead worker had not begun may go to another."""
         return self.closed is None or self.draining
