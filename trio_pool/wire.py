@@ -14,27 +14,43 @@ beyond ``max_frame`` of the hello ends the connection before anything is allocat
 
 **Hello**, the parent's first frame, is JSON: ``{"type": "hello", "protocol": 1, "codec": "msgpack", "worker_id": str,
 "incarnation": int, "app": "module:attribute" | null, "sys_path": [str], "argv": [str], "main": {"name": str} | {"path":
-str} | null, "max_frame": int}``. ``app`` is null where the pool was given an executable; ``sys_path``, ``argv`` and
-``main`` are the application's own, for workers that import its modules. Fields not known are to be ignored.
+str} | null, "max_frame": int, "concurrency": int, "now": float}``. ``app`` is null where the pool was given an
+executable; ``sys_path``, ``argv`` and ``main`` are the application's own, for workers that import its modules; ``now``
+is the time, in seconds, on the parent's clock when it wrote the hello; ``concurrency`` is how many async commands it is
+going to send at once. Fields not known are to be ignored.
 
 **Ready**, the worker's first frame and its answer to the hello, is JSON too (`encode_json`): ``{"type": "ready",
-"protocol": 1, "codec": "msgpack", "pid": int | null, "begun": "page" | null, "commands": [str]}``. A worker that cannot
-start says ``{"type": "failed", "error": {"kind": "init", "type": str, "message": str, "traceback": str}}`` instead and
-ends; the caller gets a `WorkerInitFailed` with these words. Nothing else is said before the first request.
+"protocol": 1, "codec": "msgpack", "pid": int | null, "begun": "page" | null, "commands": [str], "flags": {command:
+[str]}}``. The flags may be left out; they have the commands that are more than plain ones, with any of ``"async"`` (up
+to ``concurrency`` of these are sent at once), ``"concurrent"`` (it may run beside others of its session) and
+``"interruptible"`` (see *Cancel*). A worker that cannot start says ``{"type": "failed", "error": {"kind": "init",
+"type": str, "message": str, "traceback": str}}`` instead and ends; the caller gets a `WorkerInitFailed` with these
+words. Nothing else is said before the first request.
 
 **Messages.** Every later frame is a msgpack map with str keys. Values are None, bool, int from -2**63 to 2**64 - 1,
 float, str, bytes, list, and map with str keys, nested up to 500 deep.
 
-**Request** ``{"id": int, "command": str, "args": map, "session": str}``; ``session`` is absent outside a session. Ids
-count from 1 and are never used again in a worker's life.
+**Request** ``{"id": int, "command": str, "args": map, "session": str, "deadline": float}``; ``session`` is absent
+outside a session, ``deadline`` where there is none. Ids count from 1 and are never used again in a worker's life. The
+deadline is a time on the parent's clock. A worker that remembers how much its own clock was ahead of ``now`` when the
+hello came knows the parent's time, or an earlier one by what the hello took to arrive; where the deadline has passed it
+may refuse a request it has not begun, with an error of kind ``expired``. What takes longer than that need not be ended.
+
+**Cancel** ``{"id": int, "type": "cancel"}``: nobody waits for the reply to this request any more. It may be ignored;
+the reply is owed all the same. A worker that has not begun the request should answer it with an error of kind
+``cancelled`` whose ``begun`` is false, and never run it; if it can end a command that runs, it answers the same with
+``begun`` true. For a command whose flags have ``"interruptible"`` the pool also sends SIGUSR1, after the cancel, to a
+worker which may be too busy to read: the signal is meant for no command but the one that the message names.
 
 **Reply** ``{"id": int, "success": true, "result": value, "session_used": true}`` or ``{"id": int, "success": false,
 "error": map, "session_used": true}``: exactly one for each request, in any order, to be written in one piece. The error
 has ``kind``, ``type`` (the exception's qualified name), ``message`` and ``traceback``, all str. The kind decides what
 the caller gets: ``unknown_command`` (with ``known``, a list of names), ``invalid_arguments``, ``program_not_found``
-(``program_id``), ``unserializable`` (``path``, ``type_name``), ``frame_too_large`` (``size``, ``max_frame``), and
-``remote`` for what the command itself raised. ``session_used`` is there, and true, if the request used state of its
-session that dies with the worker: such a session is lost with it, while others move on silently.
+(``program_id``), ``unserializable`` (``path``, ``type_name``), ``frame_too_large`` (``size``, ``max_frame``),
+``expired`` and ``busy`` (too many wait) for what was not begun, ``cancelled`` (``begun``: whether it had begun; if that
+is absent it counts as begun), and ``remote`` for what the command itself raised. ``session_used`` is there, and true,
+if the request used state of its session that dies with the worker: such a session is lost with it, while others move on
+silently.
 
 **Standard commands** are asked of every worker: ``ping`` by health checks, and a worker that does not answer it with
 success is replaced; ``cleanup_session`` with ``{"session_id": str}`` when a session ends; ``shutdown``, to which a
@@ -77,6 +93,8 @@ A whole worker::
     say(wire.encode_json({"type": "ready", "protocol": wire.PROTOCOL, "codec": wire.CODEC, "pid": os.getpid(),
                           "begun": None, "commands": ["ping", "double"]}))
     for request in arriving:
+        if request.get("type") == "cancel":
+            continue
         if request["command"] == "double":
             answer = {"success": True, "result": request["args"]["value"] * 2}
         else:

@@ -5,10 +5,13 @@ versions can be refused politely. All later ones are msgpack maps. Bytes of 64 K
 value holds their number, an envelope around the map their sizes, and each follows as a frame of its own, so that both
 ends move large data without copying it through the codec.
 
-Hello      ``{type: hello, protocol, codec, worker_id, incarnation, app, sys_path, argv, main, max_frame}``
-Ready      ``{type: ready, protocol, codec, pid, begun: page | none, commands: […]}``, or
+Hello      ``{type: hello, protocol, codec, worker_id, incarnation, app, sys_path, argv, main, max_frame,
+           concurrency, now}``
+Ready      ``{type: ready, protocol, codec, pid, begun: page | none, commands: […], flags?: {command: […]}}``, or
            ``{type: failed, error: {kind, type, message, traceback}}`` when the application cannot be loaded
-Request    ``{id, command, args, session?}``
+Request    ``{id, command, args, session?, deadline?}``; the deadline is absolute and on the parent's clock, whose time
+           the hello had in ``now``: so it is packed once and stays right however often the request is sent
+Cancel     ``{id, type: cancel}``, from the parent, about the request of that id
 Reply      ``{id, success: true, result, session_used?}`` or
            ``{id, success: false, error: {kind, type, message, traceback}, session_used?}``
 Leaving    ``{type: leaving}``: the last message of a worker that ends by plan, told to by SIGTERM or ``shutdown``

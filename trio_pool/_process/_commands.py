@@ -11,6 +11,7 @@ from .._core._errors import (
     FrameTooLarge,
     InvalidArguments,
     Outcome,
+    PoolSaturated,
     ProgramNotFound,
     RemoteError,
     TrioPoolError,
@@ -18,6 +19,7 @@ from .._core._errors import (
     Unserializable,
 )
 from .._core._messages import encode
+from ..errors import CommandTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,9 +32,10 @@ _LISTED: Final = 400  # the length up to which a list of commands is still read 
 class PendingCommand:
     """A command whose reply one task waits for."""
 
-    __slots__ = ("done", "message", "wire_id")
+    __slots__ = ("command", "done", "message", "wire_id")
 
-    def __init__(self) -> None:
+    def __init__(self, command: str = "") -> None:
+        self.command = command
         self.done = trio.Event()
         self.message: Message | None = None
         self.wire_id = 0
@@ -108,6 +111,15 @@ def reply_error(
             if text_of(error, "traceback"):
                 refusal.add_note(f"In the worker:\n{text_of(error, 'traceback')}")
             return refusal
+        case "expired":
+            return CommandTimeout(f"{message}; it did not run", outcome=Outcome.NOT_EXECUTED, **common)
+        case "cancelled":
+            # Of a worker that does not say whether it had begun, the worse is to be assumed.
+            began = error.get("begun") is not False
+            outcome = Outcome.MAYBE_EXECUTED if began else Outcome.NOT_EXECUTED
+            return CommandTimeout(f"{message}; it {'had' if began else 'had not'} begun", outcome=outcome, **common)
+        case "busy":
+            return PoolSaturated(message, **common)
         case "program_not_found":
             return ProgramNotFound(message, program_id=text_of(error, "program_id"), **common)
         case "unserializable":

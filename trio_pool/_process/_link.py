@@ -47,6 +47,9 @@ _CANCEL: Final = encode({"type": "cancel"}, 1024)
 class Call(Protocol):
     """Whoever waits for a reply."""
 
+    command: str
+    """The command it was sent for."""
+
     def replied(self, message: Message) -> None:
         """Take the reply. Called synchronously from whatever task read it: it must neither raise nor wait."""
         ...
@@ -93,6 +96,7 @@ class Link:
         self._buffer = memoryview(bytearray(DIRECT_SIZE))
         self._forgotten: set[int] = set()
         self._unsent: deque[Piece] = deque()
+        self._when_sent: list[Callable[[], None]] = []
         self._exhausted = False
         self._driven = False
         self._readers = trio.lowlevel.ParkingLot()
@@ -130,10 +134,22 @@ class Link:
             self._readers.unpark()
         return wire_id
 
-    def cancel(self, wire_id: int) -> None:
-        """Tell the worker that nobody waits for this reply any more; it owes one all the same."""
-        if not self.ended.is_set():
-            self._send(pieces(wire_id, _CANCEL)[0])
+    def cancel(self, wire_id: int, when_sent: Callable[[], None] | None = None) -> None:
+        """Tell the worker that nobody waits for this reply any more; it owes one all the same, unless it has come.
+
+        Args:
+            wire_id: The request's number.
+            when_sent: Called, synchronously, once the worker can read that; not at all if the link ends first.
+        """
+        if self.ended.is_set() or not (wire_id in self.pending or wire_id in self._forgotten):
+            return
+        self._send(pieces(wire_id, _CANCEL)[0])
+        if when_sent is None or self.ended.is_set():
+            return
+        if self._unsent:
+            self._when_sent.append(when_sent)
+        else:
+            when_sent()
 
     def send_raw(self, data: bytes) -> None:
         """Send bytes that are already a frame: the hello."""
@@ -180,6 +196,10 @@ class Link:
                 self._unsent[0] = piece[sent:]
             else:
                 self._unsent.popleft()
+            if not self._unsent:
+                called, self._when_sent = self._when_sent, []
+                for when_sent in called:
+                    when_sent()
             await trio.lowlevel.checkpoint()
 
     # -- receiving -----------------------------------------------------------------------------------------------------

@@ -23,14 +23,15 @@ from .._core._worker_states import WorkerEvent, WorkerStatus
 from ._commands import text_of
 from ._launcher import WorkerSpec, python_argv, worker_env
 from ._local import LocalLauncher
-from ._worker import Nobody, PoolWorker
+from ._observer import Nobody
+from ._worker import PoolWorker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from .._core._messages import Message
     from ._launcher import Launcher
-    from ._worker import WorkerObserver
+    from ._observer import WorkerObserver
 
 # The stop ladder: a shutdown frame, SIGTERM after this long, SIGKILL after as long again. With the second that the last
 # words and the reaping may take, this stays within the two seconds promised for a closing pool.
@@ -82,6 +83,7 @@ class WorkerSetup:
             "argv": list(sys.argv),
             "main": _main_module(),
             "max_frame": config.max_frame,
+            "concurrency": config.concurrency,
         }
         launcher: Any = config.launcher
         return cls(app=name, config=config, hello=hello, launcher=LocalLauncher() if launcher is None else launcher)
@@ -143,6 +145,8 @@ async def run_worker(
                     if failure is None:
                         services.start_soon(worker.link.write)
                         services.start_soon(worker.link.pump)
+                        if any("interruptible" in words for words in worker.flags.values()):
+                            services.start_soon(worker.doorbell.run)
                         failure = await observer.prepare(worker)
                     if failure is None and worker.link.ended.is_set():
                         failure = WorkerInitFailed("ended as it got ready", reason="exit")
@@ -177,7 +181,9 @@ async def run_worker(
 async def _greet(worker: PoolWorker, setup: WorkerSetup) -> WorkerInitFailed | None:
     """Say hello and wait for ready; return what went wrong, if something did."""
     link = worker.link
-    link.send_raw(encode_json({**setup.hello, "worker_id": worker.worker_id, "incarnation": worker.incarnation}))
+    hello = {**setup.hello, "worker_id": worker.worker_id, "incarnation": worker.incarnation}
+    # Read as late as can be: by what the hello takes from here on, the worker's idea of our time lags behind.
+    link.send_raw(encode_json({**hello, "now": trio.current_time()}))
     message: Message | None = None
     with trio.move_on_after(setup.config.start_timeout) as limit:
         async with trio.open_nursery() as nursery:
@@ -203,7 +209,11 @@ async def _greet(worker: PoolWorker, setup: WorkerSetup) -> WorkerInitFailed | N
         return WorkerInitFailed(f"answered hello with {reprlib.repr(message):.200}", reason="protocol")
     worker.marks_begun = message.get("begun") == "page"
     worker.cancels = "flags" in message
-    worker.flags = {name: frozenset(words) for name, words in _as_map(message.get("flags")).items()}
+    worker.flags = {
+        name: frozenset(word for word in cast("list[object]", words) if isinstance(word, str))
+        for name, words in _as_map(message.get("flags")).items()
+        if isinstance(words, list)
+    }
     return None
 
 

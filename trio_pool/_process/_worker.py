@@ -6,7 +6,7 @@ The process itself belongs to the task in `run_worker`; here nothing spawns, kil
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import attrs
 import trio
@@ -16,6 +16,7 @@ from .._core._exits import Lost
 from .._core._worker_states import WorkerEvent, WorkerStatus, advance
 from ..errors import CommandTimeout
 from ._commands import PendingCommand, reply_error, request
+from ._doorbell import Doorbell
 from ._link import Link
 from ._output import OutputPump
 
@@ -23,10 +24,11 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .._core._config import PoolConfig
-    from .._core._errors import WorkerError, WorkerInitFailed
+    from .._core._errors import WorkerError
     from .._core._exits import Exit
     from .._core._messages import Encoded, Message
     from ._launcher import WorkerHandle
+    from ._observer import WorkerObserver
 
 
 class Checkin(StrEnum):
@@ -67,67 +69,6 @@ class WorkerStats:
     errors: int = 0
     sessions_cleaned: int = 0
     stale_replies: int = 0
-
-
-class WorkerObserver(Protocol):
-    """Who is told about a worker the moment something happens; the methods neither raise nor, but for one, wait."""
-
-    def spawned(self, worker: PoolWorker) -> None:
-        """The process exists; it is not ready yet."""
-        ...
-
-    async def prepare(self, worker: PoolWorker) -> WorkerInitFailed | None:
-        """It answered hello: send it what it needs before it counts as ready; return why it cannot be, if it cannot.
-
-        The one method that waits, and so within a bound. Nothing comes between its return and `ready`.
-        """
-        ...
-
-    def ready(self, worker: PoolWorker) -> None:
-        """It is ready and may be sent commands."""
-        ...
-
-    def lost(self, worker: PoolWorker) -> None:
-        """Nothing more can be sent to it; what it sent before is still to be read. Comes before `dead`."""
-        ...
-
-    def dead(self, worker: PoolWorker) -> None:
-        """Its process is gone and its last replies are delivered; ``worker.exit`` says how it went."""
-        ...
-
-    def stale(self, worker: PoolWorker, wire_id: int) -> None:
-        """A reply came that nobody waits for."""
-        ...
-
-    def idle(self, worker: PoolWorker) -> None:
-        """A reply came after which the worker owes none."""
-        ...
-
-
-class Nobody:
-    """An observer for whom nothing matters."""
-
-    def spawned(self, worker: PoolWorker) -> None:
-        """Do nothing."""
-
-    async def prepare(self, worker: PoolWorker) -> WorkerInitFailed | None:
-        """Do nothing."""
-        return None  # noqa: ASYNC910  # nothing to wait for; `run_worker` has checkpoints
-
-    def ready(self, worker: PoolWorker) -> None:
-        """Do nothing."""
-
-    def lost(self, worker: PoolWorker) -> None:
-        """Do nothing."""
-
-    def dead(self, worker: PoolWorker) -> None:
-        """Do nothing."""
-
-    def stale(self, worker: PoolWorker, wire_id: int) -> None:
-        """Do nothing."""
-
-    def idle(self, worker: PoolWorker) -> None:
-        """Do nothing."""
 
 
 class _Silence(trio.abc.ReceiveStream):
@@ -213,6 +154,8 @@ class PoolWorker:
         self.output = OutputPump(handle.output or _Silence(), worker_id)
         self._config = config
         self._observer = observer
+        self.doorbell = Doorbell(handle)
+        """What makes it look at its socket in the middle of a command."""
         self._bound: str | None = None  # the session of this checkout; `session_id` also remembers the last one's
 
     def __repr__(self) -> str:
@@ -278,15 +221,27 @@ class PoolWorker:
     def cleanup_session(self, session_id: str) -> PendingCommand:
         """Ask the worker to drop a session's state, before anything that is sent to it later."""
         self.stats.sessions_cleaned += 1
-        call = PendingCommand()
+        call = PendingCommand("cleanup_session")
         call.wire_id = self.link.submit(
             request("cleanup_session", {"session_id": session_id}, None, self._config.max_frame), call
         )
         return call
 
     def cancel(self, wire_id: int) -> None:
-        """Ask the worker to end a command it was sent, or never to begin it; one that has ended is not harmed."""
-        if self.cancels:
+        """Ask the worker to end a command it was sent, or never to begin it; one that has ended is not harmed.
+
+        Nothing is waited for: the worker answers in its time, or not at all. An async command is cancelled, one that is
+        declared interruptible is interrupted, and one not begun is taken back; any other sync command runs on. A worker
+        that announced no ``flags`` is not asked: it may know nothing of this.
+        """
+        if not self.cancels:
+            return
+        call = self.link.pending.get(wire_id)
+        if call is not None and "interruptible" in self.flags.get(call.command, ()):
+            # The signal is but the doorbell of a worker that reads nothing while it runs a command: which command is
+            # meant is in the frame, and so the signal must not be there before it.
+            self.link.cancel(wire_id, self.doorbell.ring)
+        else:
             self.link.cancel(wire_id)
 
     # -- commands ------------------------------------------------------------------------------------------------------
@@ -300,8 +255,9 @@ class PoolWorker:
         """Send a command and return the worker's reply. Any number may be in flight; each gets its own reply.
 
         While the worker is checked out for a session the command runs in that session. A command's own failure is a
-        ``Response(success=False)``. A timeout or a cancellation leaves the worker running; the late reply is dropped
-        and counted in ``stats.stale_replies``.
+        ``Response(success=False)``. A timeout or a cancellation leaves the worker running, and so a sync command that
+        it runs, unless that calls `trio_pool.bridge.Session.check`; a command it has not begun is taken back, and an
+        async one cancelled. The late reply is dropped and counted in ``stats.stale_replies``.
 
         Args:
             command: Its name.
@@ -309,19 +265,20 @@ class PoolWorker:
             timeout: Seconds to wait for the reply.
 
         Raises:
-            CommandTimeout: No reply came in time.
+            CommandTimeout: No reply came in time, or the worker refused to begin it so late; ``outcome`` tells which.
             WorkerCrashed: The worker died first; ``outcome`` tells whether it had begun the command.
             ProtocolError: The worker sent bad bytes instead.
             Unserializable: The arguments cannot be sent; nothing was.
             FrameTooLarge: The arguments exceed ``max_frame``; nothing was sent.
         """
         session_id = self._bound if self.status is WorkerStatus.BUSY else None
-        encoded = request(command, args, session_id, self._config.max_frame)
+        deadline = trio.current_time() + timeout
+        encoded = request(command, args, session_id, self._config.max_frame, deadline=deadline)
         if self.link.ended.is_set():
             # Its owner is burying it, within a bound; after that more can be said about its end.
             await self.dead.wait()
             raise self.crashed(begun=False, command=command)
-        call = PendingCommand()
+        call = PendingCommand(command)
         call.wire_id = wire_id = self.link.submit(encoded, call)
         self.stats.requests += 1
         try:
@@ -330,6 +287,9 @@ class PoolWorker:
             if not call.done.is_set():
                 self.link.drain()
         finally:
+            if not call.done.is_set():
+                # Without the signal, which would end the worker: a lone one is to outlive what it was asked in vain.
+                self.link.cancel(wire_id)
             self.link.forget(wire_id)
         if call.message is not None:
             error = None
@@ -343,6 +303,10 @@ class PoolWorker:
                     session_id=session_id,
                     request_id=wire_id,
                 )
+            if isinstance(error, CommandTimeout):
+                # It came too late for the worker, or another cancelled it: not an answer, but the lack of one.
+                error.timeout = timeout
+                raise error
             self.stats.errors += error is not None
             return Response(id=wire_id, success=error is None, result=call.message.get("result"), error=error)
         if call.done.is_set():

@@ -1,6 +1,7 @@
 """The worker's side: what an application imports to say which commands its workers answer.
 
-``Bridge`` collects commands, ``Session`` is what a command that keeps state is given, ``builtin`` is the application
+``Bridge`` collects commands, ``Session`` is what a command that keeps state is given, ``Interrupted`` what stops one
+that nobody waits for any more, ``builtin`` is the application
 of a pool that was given none. Importing this package costs a few small modules and nothing else, for every worker pays
 it.
 """
@@ -8,6 +9,7 @@ it.
 from __future__ import annotations
 
 from ._bridge import Bridge
+from ._interrupts import Interrupted
 from ._session import Session
 
 TYPE_CHECKING = False
@@ -24,4 +26,4 @@ else:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-__all__ = ["Bridge", "Session", "builtin"]
+__all__ = ["Bridge", "Interrupted", "Session", "builtin"]

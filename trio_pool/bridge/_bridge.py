@@ -57,17 +57,19 @@ STANDARD: Final = frozenset(
 )
 
 # From inspect.CO_*: calling such a function runs nothing yet.
-_UNFINISHED: Final = {0x20: "a generator function", 0x80: "an async function", 0x200: "an async generator function"}
+_UNFINISHED: Final = {0x20: "a generator function", 0x200: "an async generator function"}
+_CO_COROUTINE: Final = 0x80
 
 
 class Command:
     """One function that answers requests by its name."""
 
-    __slots__ = ("_arguments", "function", "name")
+    __slots__ = ("_arguments", "flags", "function", "name")
 
-    def __init__(self, name: str, function: Callable[..., object]) -> None:
+    def __init__(self, name: str, function: Callable[..., object], flags: frozenset[str] = frozenset()) -> None:
         self.name = name
         self.function = function
+        self.flags = flags
         self._arguments: Arguments | None = None
 
     def arguments(self, structurer: Callable[[], Structurer]) -> Arguments:
@@ -85,9 +87,13 @@ class Command:
 
 
 def unfinished(function: object) -> str | None:
-    """Return what kind of function this is if calling it would run nothing yet."""
-    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
-    return next((kind for flag, kind in _UNFINISHED.items() if flags & flag), None)
+    """Return what kind of function this is if calling it would run nothing yet; async functions are none of these."""
+    return next((kind for flag, kind in _UNFINISHED.items() if _code_flags(function) & flag), None)
+
+
+def _code_flags(function: object) -> int:
+    flags: int = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    return flags
 
 
 class Registry:
@@ -106,8 +112,9 @@ class Bridge:
     """Collects the commands of an application, and what to do at a worker's start and at a session's end.
 
     A pool is opened with the name of one, ``open_pool("my_app:bridge")``; each worker imports that module and answers
-    the bridge's commands beside the standard ones. Commands run one at a time in the worker's main thread. A command
-    that raises costs its caller a `RemoteError` and nothing else; one that calls ``sys.exit`` ends the worker.
+    the bridge's commands beside the standard ones. Commands run one at a time in the worker's main thread, save async
+    ones, which run under Trio in another. A command that raises costs its caller a `RemoteError` and nothing else; one
+    that calls ``sys.exit`` ends the worker.
 
     Attributes:
         registry: What was collected, for the worker to read.
@@ -124,35 +131,67 @@ class Bridge:
         """The registered functions by command name."""
         return {name: command.function for name, command in self.registry.commands.items()}
 
+    @property
+    def flags(self) -> Mapping[str, frozenset[str]]:
+        """What was declared of the commands that are more than plain ones: ``async``, ``concurrent``,
+        ``interruptible``.
+        """
+        return {name: command.flags for name, command in self.registry.commands.items() if command.flags}
+
     @overload
     def command(self, function: Function, /) -> Function: ...
 
     @overload
-    def command(self, /) -> Callable[[Function], Function]: ...  # noqa: F811  # ruff does not follow `overload` above
+    def command(  # noqa: F811  # ruff does not follow `overload` above
+        self, /, *, concurrent: bool = False, interruptible: bool = False
+    ) -> Callable[[Function], Function]: ...
 
-    def command(self, function: Any = None, /) -> Any:  # noqa: F811  # as above
+    def command(  # noqa: F811  # as above
+        self, function: Any = None, /, *, concurrent: bool = False, interruptible: bool = False
+    ) -> Any:
         """Register a function as the command of its name; usable as ``@bridge.command`` and ``@bridge.command()``.
 
         Arguments are checked against the annotations before the function is entered; a parameter annotated `Session` is
         given the caller's session. The function itself is returned unchanged.
 
+        An async function runs under Trio, in a thread of its own beside the worker's main thread, up to
+        `PoolConfig.concurrency` of them at once, and is cancelled when its caller waits no longer.
+
+        Args:
+            function: The function.
+            concurrent: It may run beside other commands of its session, which otherwise run one at a time.
+            interruptible: When its caller waits no longer, raise `Interrupted` in it, wherever it is, by a signal:
+                SIGUSR1, for which such an application's workers have this handler and no other. The worker then ends
+                and is replaced, for what the command was torn out of may be broken; `Session.check` is the way without
+                that. Only for sync commands.
+
         Raises:
             ValueError: There is such a command already, or it is one of the standard ones.
-            TypeError: It is not a function with a name, or it is an async or a generator function.
+            TypeError: It is not a function with a name, or it is a generator function, or async and interruptible.
         """
         if function is None:
-            return self.command
+            # Without functools, which every worker would import.
+            return lambda function: self._register(function, concurrent=concurrent, interruptible=interruptible)
+        return self._register(function, concurrent=concurrent, interruptible=interruptible)
+
+    def _register(self, function: Any, *, concurrent: bool, interruptible: bool) -> Any:
         name = getattr(function, "__name__", None)
         if not callable(function) or not isinstance(name, str):
             raise TypeError(f"a command must be a function with a name, not {function!r}")
         kind = unfinished(function)
         if kind is not None:
-            raise TypeError(f"command {name!r} is {kind}; a command must be a plain function")
+            raise TypeError(f"command {name!r} is {kind}; a command must be a plain or an async function")
+        is_async = bool(_code_flags(function) & _CO_COROUTINE)
+        if is_async:
+            raise TypeError(f"command {name!r} is an async function, which workers do not run yet")
+        if is_async and interruptible:
+            raise TypeError(f"command {name!r} is async and cannot be interruptible: it is cancelled in any case")
+        flags = {"async": is_async, "concurrent": concurrent, "interruptible": interruptible}
         if name in STANDARD or name.startswith("__"):
             raise ValueError(f"every worker has a command {name!r} of its own")
         if name in self.registry.commands:
             raise ValueError(f"duplicate command {name!r}")
-        self.registry.commands[name] = Command(name, function)
+        self.registry.commands[name] = Command(name, function, frozenset(flag for flag in flags if flags[flag]))
         return function
 
     def include(self, other: Bridge) -> None:

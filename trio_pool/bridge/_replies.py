@@ -23,6 +23,9 @@ _ERROR_NAMES: Final = {
     "unknown_command": "UnknownCommand",
     "invalid_arguments": "InvalidArguments",
     "program_not_found": "ProgramNotFound",
+    "expired": "CommandTimeout",
+    "cancelled": "CommandTimeout",
+    "busy": "PoolSaturated",
     "unserializable": "Unserializable",
     "frame_too_large": "FrameTooLarge",
 }
@@ -52,6 +55,11 @@ class Refused(Exception):  # it is an answer on its way out, not an error anyone
 def invalid_arguments(message: str, cause: BaseException | None = None) -> Refused:
     """Return the refusal of a request whose arguments are wrong, for raising."""
     return Refused("invalid_arguments", message, cause=cause)
+
+
+def taken_back() -> Refused:
+    """Return the refusal of a request that was cancelled before it was begun, for raising."""
+    return Refused("cancelled", "it was taken back", begun=False)
 
 
 def refusal(

@@ -24,9 +24,10 @@ import signal
 import sys
 
 from .._core._errors import ProtocolError
-from .._core._messages import CODEC, PROTOCOL, MessageDecoder, encode_json, encode_leaving
+from .._core._messages import CODEC, PROTOCOL, encode_json, encode_leaving
 from ._bridge import Bridge
 from ._executor import Executor
+from ._inbox import Inbox
 from ._loading import IMPORTING_MAIN, Loader
 from ._own_process import end_forked_child, flush_output, prepare
 from ._replies import failure
@@ -38,9 +39,6 @@ if TYPE_CHECKING:
     from .._core._messages import Message, Piece
     from ._executor import Word
 
-# As much as a 1 MiB socket buffer holds of small requests is never read at once; 256 KiB is where larger reads stop
-# paying.
-READ_SIZE: Final = 256 * 1024
 PAGE_SIZE: Final = 4096
 # Linux's limit on the pieces of one writev.
 _IOV_MAX: Final = 1024
@@ -89,6 +87,7 @@ def _serve(fd: int, page_fd: int | None, hello: dict[str, Any]) -> int:
         "pid": os.getpid(),
         "begun": None if page is None else "page",
         "commands": executor.names(),
+        "flags": executor.flags(),
     }
     return server.run([encode_json(ready)])
 
@@ -105,10 +104,8 @@ class Server:
     def __init__(self, fd: int, executor: Executor, max_frame: int) -> None:
         self._fd = fd
         self._executor = executor
-        self._decoder = MessageDecoder(max_frame)
-        # The bootstrap has read the hello, byte by byte up to its end; the decoder still expects a first message in
-        # JSON.
-        self._decoder.feed(encode_json({}))
+        self._inbox = Inbox(fd, max_frame, executor.interrupts)
+        executor.interrupts.look = self._inbox.look
         self._idle = False
         self._stopping = False
         self._pid = os.getpid()
@@ -118,6 +115,8 @@ class Server:
         """Send the ready frame and serve until the end; return the exit code."""
         # After the application's import, so that a handler it may have installed is replaced.
         signal.signal(signal.SIGTERM, self._on_sigterm)
+        if self._executor.flagged("interruptible"):
+            signal.signal(signal.SIGUSR1, self._executor.interrupts.ring)
         signal.set_wakeup_fd(self._wake_write, warn_on_full_buffer=False)
         os.register_at_fork(after_in_child=self._leave_to_parent)
         try:
@@ -129,6 +128,8 @@ class Server:
             # From here on the worker ends anyway. On its way out the interpreter gives signals their default back, save
             # those that are ignored: without this, a SIGTERM in the last moment would be the exit status.
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            if self._executor.flagged("interruptible"):
+                signal.signal(signal.SIGUSR1, signal.SIG_IGN)
             if self._executor.stopping:
                 # SIGTERM or the command `shutdown`. So that the parent knows a planned end from a command that called
                 # exit, also if it was not the pool but a caller who asked for it.
@@ -148,14 +149,12 @@ class Server:
 
     def _loop(self) -> int:
         fd = self._fd
-        decoder = self._decoder
+        inbox = self._inbox
+        waiting = inbox.waiting
         executor = self._executor
         handle = executor.handle
         getpid = os.getpid
         pid = self._pid
-        readv = os.readv
-        buffer = memoryview(bytearray(READ_SIZE))
-        vector = [buffer]
         poller = select.poll()
         poller.register(fd, select.POLLIN)
         poller.register(self._wake_read, select.POLLIN)
@@ -172,22 +171,24 @@ class Server:
                     os.read(self._wake_read, 4096)
                     break
             else:
-                direct = decoder.direct()
-                count = readv(fd, vector if direct is None else [direct])
+                fresh = inbox.read()
                 self._idle = False
-                if not count:
-                    return 0
-                for message in decoder.feed(buffer[:count]) if direct is None else decoder.filled(count):
-                    if message.get("type") == "cancel":
-                        continue
+                while waiting:
+                    if not fresh:
+                        # It was read before another ran, or its cancel cannot have come with it.
+                        inbox.look()
+                    fresh = False
+                    message = waiting.popleft()
                     reply = handle(message)
                     if getpid() != pid:
                         end_forked_child(f"the command {message.get('command')!r:.200}")
                     self._write(reply)
                     if executor.stopping:
                         return 0
-                if decoder.error is not None:
-                    raise decoder.error
+                if inbox.error is not None:
+                    raise inbox.error
+                if inbox.ended:
+                    return 0
 
     def _write(self, pieces: list[Piece]) -> None:
         if len(pieces) == 1:
@@ -215,6 +216,7 @@ class Server:
     def _leave_to_parent(self) -> None:
         """Close the socket in a process that a command forked: held open there, it would hide this worker's death."""
         fd, self._fd = self._fd, -1
+        self._inbox.fd = -1
         if fd < 0:
             # A child of such a child, whose signals are its own affair.
             return
@@ -222,6 +224,8 @@ class Server:
         if signal.getsignal(signal.SIGTERM) == self._on_sigterm:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.set_wakeup_fd(-1)
+        if signal.getsignal(signal.SIGUSR1) == self._executor.interrupts.ring:
+            signal.signal(signal.SIGUSR1, signal.SIG_DFL)
 
 
 class _Stop(BaseException):
@@ -244,10 +248,23 @@ def _load(hello: dict[str, Any], begun: Word) -> Executor:
     if not isinstance(bridge, Bridge):
         raise TypeError(f"{reference!r} must be a trio_pool.bridge.Bridge, not {type(bridge).__name__}")
     executor = Executor(
-        bridge, loader, worker_id=str(hello["worker_id"]), max_frame=int(hello["max_frame"]), begun=begun
+        bridge,
+        loader,
+        worker_id=str(hello["worker_id"]),
+        max_frame=int(hello["max_frame"]),
+        begun=begun,
+        ahead=_ahead(hello),
     )
     executor.start()
     return executor
+
+
+def _ahead(hello: dict[str, Any]) -> float | None:
+    """Return how far this process's clock is ahead of the parent's, and by what the hello took to arrive more."""
+    now, received = hello.get("now"), hello.get("received")
+    if type(now) not in (int, float) or type(received) is not float:
+        return None
+    return received - now  # type: ignore[operator]  # narrowed in a way mypy cannot see
 
 
 def _give_up(fd: int, exc: BaseException) -> int:

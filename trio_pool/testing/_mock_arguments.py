@@ -47,13 +47,15 @@ class Function:
 
     Args:
         call: The function.
+        flags: What is declared of it, as of a `trio_pool.bridge.Bridge`'s commands.
 
     Raises:
         TypeError: It is none, or what it is annotated with cannot be satisfied.
         NameError: An annotation names something that does not exist.
     """
 
-    def __init__(self, call: Callable[..., object]) -> None:
+    def __init__(self, call: Callable[..., object], flags: frozenset[str] = frozenset()) -> None:
+        self.flags = flags
         if not callable(call):
             raise TypeError(f"a command must be a function, not {call!r}")
         self._call = call

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
-from .. import FrameTooLarge, InvalidArguments, ProgramNotFound, RemoteError, UnknownCommand, Unserializable
+from .. import (
+    CommandTimeout,
+    FrameTooLarge,
+    InvalidArguments,
+    ProgramNotFound,
+    RemoteError,
+    UnknownCommand,
+    Unserializable,
+)
 from ..bridge import Session
 from ..wire import encode, pieces
 from ._mock_arguments import Function, Refusal
@@ -26,6 +34,8 @@ _KINDS: Final = {
     "unknown_command": UnknownCommand,
     "invalid_arguments": InvalidArguments,
     "program_not_found": ProgramNotFound,
+    "expired": CommandTimeout,
+    "cancelled": CommandTimeout,
     "unserializable": Unserializable,
     "frame_too_large": FrameTooLarge,
 }
@@ -56,10 +66,16 @@ class Commands:
         worker_id: The worker's name.
         max_frame: The largest reply it may send, in bytes.
         functions: Commands beside, or in place of, the standard and the program commands.
+        check: What `Session.check` does.
     """
 
-    def __init__(self, worker_id: str, max_frame: int, functions: Mapping[str, Function]) -> None:
+    def __init__(
+        self, worker_id: str, max_frame: int, functions: Mapping[str, Function], check: Callable[[], None]
+    ) -> None:
         self.stopping = False
+        self.ahead: float | None = None
+        """By how much this worker's clock is ahead of the parent's; None if nobody said."""
+        self._check = check
         self._worker_id = worker_id
         self._max_frame = max_frame
         self._started = trio.current_time()
@@ -82,6 +98,25 @@ class Commands:
     def names(self) -> list[str]:
         """Return the names of the commands, hidden ones left out."""
         return sorted(name for name in self._functions if not name.startswith("__"))
+
+    def flags(self) -> dict[str, list[str]]:
+        """Return what was declared of those commands that are more than plain ones."""
+        return {name: sorted(function.flags) for name, function in self._functions.items() if function.flags}
+
+    def flagged(self, flag: str) -> frozenset[str]:
+        """Return the names of the commands that were declared so."""
+        return frozenset(name for name, function in self._functions.items() if flag in function.flags)
+
+    def check_deadline(self, deadline: float | None) -> None:
+        """Check that a request comes in time.
+
+        Raises:
+            Refusal: It does not.
+        """
+        if deadline is not None and self.ahead is not None:
+            late = trio.current_time() - self.ahead - deadline
+            if late > 0:
+                raise Refusal("expired", f"it was {late:.3g} s past its deadline when the worker came to it")
 
     def count(self) -> None:
         """Take note that a request came."""
@@ -109,7 +144,7 @@ class Commands:
         if function.takes_session and (received.session is not None or function.needs_session):
             if not received.session:
                 raise Refusal("invalid_arguments", f"command {received.command!r} needs a session")
-            session = self._sessions.setdefault(received.session, Session(received.session))
+            session = self._sessions.setdefault(received.session, Session(received.session, self._check))
         return Invocation(function, bound, session), session is not None
 
     def success(self, wire_id: int, result: object, *, session_used: bool) -> bytes:
@@ -222,6 +257,7 @@ def _error(error: Exception) -> dict[str, Any]:
         text = _sendable(error.message or str(error))
         return {"kind": "remote", "type": error.type_name, "message": text, "traceback": error.remote_traceback}
     data: dict[str, object] = {}
+    # Of the two kinds of one class the first stands for it: an expected one did not run.
     kind = next((name for name, cls in _KINDS.items() if isinstance(error, cls)), "")
     if isinstance(error, Refusal):
         kind, data = error.kind, error.data

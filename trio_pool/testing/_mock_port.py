@@ -8,6 +8,7 @@ contract.
 
 from __future__ import annotations
 
+import inspect
 import math
 import signal
 from typing import TYPE_CHECKING, Any, ClassVar, Final
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .. import WorkerSpec
     from ._mock_script import Which
 
+_FLAGS: Final = frozenset(("async", "concurrent", "interruptible"))
 _RUN: Final = ...  # the result of a command that is not answered otherwise, but run
 
 
@@ -45,8 +47,9 @@ class MockPort:
     """Starts workers in memory: ``open_pool(launcher=MockPort())``, ``open_worker(config=PoolConfig(launcher=...))``.
 
     Its workers answer the standard commands and the program commands as real ones do, each with sessions of its own,
-    one command at a time; time is Trio's. A program is not run: its outputs are those of `expected_output`. Whatever
-    application the pool was told to load is not imported; its commands are given by `command` or `include`.
+    one command at a time, save async ones; time is Trio's. A program is not run: its outputs are those of
+    `expected_output`. Whatever application the pool was told to load is not imported; its commands are given by
+    `command` or `include`.
 
     What is to go wrong, or to be answered otherwise, is said by the methods below, before or while workers run. All of
     it is about every worker, those started later included, unless ``worker`` names one: by its incarnation, an int, or
@@ -123,17 +126,29 @@ class MockPort:
 
     # -- what is to be answered ----------------------------------------------------------------------------------------
 
-    def command(self, name: str, function: Callable[..., object]) -> None:
+    def command(self, name: str, function: Callable[..., object], *, flags: Iterable[str] = ()) -> None:
         """Have the workers started from now on run a function as a command, also in place of one they have.
 
         It gets the arguments by name, as in a real worker: plain annotations are checked, and a parameter annotated
         `trio_pool.bridge.Session` gets the session. It is called in this process, so a sync one must not block; an
         async one may wait. What it raises is the command's error.
 
+        Args:
+            name: The command's name.
+            function: The function. Without the flag ``async`` an async one stands for a sync command: it has the worker
+                to itself, and ends by a cancellation only if it is ``interruptible``.
+            flags: What is declared of the command: any of ``async``, ``concurrent`` and ``interruptible``.
+
         Raises:
-            TypeError: It is not callable, or has no signature.
+            TypeError: It is not callable, or has no signature, or is no async function although flagged so.
+            ValueError: There is no such flag.
         """
-        self._functions[name] = Function(function)
+        flags = frozenset(flags)
+        if not flags <= _FLAGS:
+            raise ValueError(f"a command may be {', '.join(sorted(_FLAGS))}, not {min(flags - _FLAGS)!r}")
+        if "async" in flags and not inspect.iscoroutinefunction(function):
+            raise TypeError(f"command {name!r} is flagged async and is not: {function!r}")
+        self._functions[name] = Function(function, flags)
 
     def include(self, bridge: Bridge) -> None:
         """Add all commands of a bridge, as `command` does; its start and end hooks are not called.
@@ -142,7 +157,7 @@ class MockPort:
         """
         for name, function in bridge.commands.items():
             if not getattr(function, "__module__", "").startswith(Bridge.__module__.rpartition(".")[0]):
-                self.command(name, function)
+                self.command(name, function, flags=bridge.flags.get(name, ()))
 
     def expect_command(
         self,

@@ -11,23 +11,29 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import deque
+from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, cast
 
+import attrs
 import trio
 
 from .. import Exited, Signaled, WorkerIdent
+from ..bridge import Interrupted
 from ..wire import CODEC, PROTOCOL, MessageDecoder, encode_json, encode_leaving
+from ._mock_arguments import Refusal
 from ._mock_commands import Commands
 from ._mock_pipe import open_pair
-from ._mock_script import CrashPoint, InitFailure, ReceivedCommand
+from ._mock_script import CrashPoint, InitFailure, Plan, ReceivedCommand
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable, Mapping
 
     from .. import Exit, WorkerSpec
     from ._mock_arguments import Function
-    from ._mock_script import Plan, Script
+    from ._mock_commands import Invocation
+    from ._mock_script import Script
 
 # The largest hello a worker takes; a real one has the same limit, which is far beyond what a hello needs.
 _HELLO_LIMIT: Final = 64 * 2**20
@@ -37,6 +43,23 @@ _STOPPING: Final = frozenset((signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, si
 _IGNORED: Final = frozenset(
     (signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT)
 )
+
+
+@attrs.define(eq=False)
+class Job:
+    """A request that a worker has taken up."""
+
+    received: ReceivedCommand
+    plan: Plan = attrs.field(factory=Plan)
+    invocation: Invocation | None = None
+    refusal: Exception | None = None
+    session_used: bool = False
+    together: bool = False  # async: beside others
+    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
+    task: trio.lowlevel.Task | None = None
+    cancelled: bool = False  # nobody waits for it any more
+    told: bool = False  # and it knows
+    interrupted: bool = False  # and was not asked
 
 
 class MockWorker:
@@ -73,6 +96,11 @@ class MockWorker:
         self._held: list[int] = []
         self._serving = False
         self._commands: Commands | None = None
+        self._decoder = MessageDecoder(_HELLO_LIMIT)
+        self._waiting: deque[dict[str, Any]] = deque()
+        self._starting = trio.Lock()
+        self._running: Job | None = None
+        self._scopes: dict[int, trio.CancelScope] = {}
 
     def __repr__(self) -> str:
         state = self._exit or ("frozen" if self._frozen else "alive")
@@ -138,8 +166,9 @@ class MockWorker:
             self._held.append(sig)
         elif sig == signal.SIGTERM and self._commands is not None:
             self._commands.stopping = True
-            if self._idle is not None:
-                self._idle.cancel()
+            self._wake()
+        elif sig == signal.SIGUSR1 and self._commands is not None and self._commands.flagged("interruptible"):
+            self._interrupt()
         elif sig not in _IGNORED:
             self._die(Signaled(int(sig)))
 
@@ -154,8 +183,9 @@ class MockWorker:
                 except (OSError, trio.ClosedResourceError):
                     code = 0  # the pool has closed this worker: nobody is left to answer
                 except SystemExit as exc:
-                    code = exc.code if isinstance(exc.code, int) else 0 if exc.code is None else 1
-                self._die(Exited(code & 0xFF))
+                    self._die(_exited(exc))
+                else:
+                    self._die(Exited(code & 0xFF))
         finally:
             # Only a mistake, here or in a test's own command, comes by with the worker alive.
             self._die(Exited(1))
@@ -178,7 +208,8 @@ class MockWorker:
             await self._say(encode_json({"type": "failed", "error": _init_error(failure.message)}))
             return 1
         max_frame = int(hello["max_frame"])
-        commands = self._commands = Commands(self.worker_id, max_frame, self._functions)
+        commands = self._commands = Commands(self.worker_id, max_frame, self._functions, self._check)
+        commands.ahead = None if "now" not in hello else trio.current_time() - hello["now"]
         ready = {
             "type": "ready",
             "protocol": PROTOCOL,
@@ -186,24 +217,99 @@ class MockWorker:
             "pid": None,
             "begun": "page",
             "commands": commands.names(),
+            "flags": commands.flags(),
         }
         await self._say(encode_json(ready))
-        decoder = MessageDecoder(max_frame)
-        decoder.feed(encode_json({}))  # it still expects a first message in JSON, and that has been read
+        self._decoder = MessageDecoder(max_frame)
+        self._decoder.feed(encode_json({}))  # it still expects a first message in JSON, and that has been read
+        if commands.flagged("async"):
+            code = await self._serve_together(commands, int(hello.get("concurrency", 1)))
+        else:
+            code = await self._serve_singly(commands)
+        if code is None:
+            await self._say(encode_leaving())
+        return code or 0
+
+    async def _serve_singly(self, commands: Commands) -> int | None:
+        """Answer one request after the other; return the exit code, or None if the worker is to announce its end."""
         while (data := await self._receive()) is not None:
             if not data:
                 return 0
-            for message in decoder.feed(data):
-                if message.get("type") == "cancel":
-                    continue  # one command at a time, so what it names has been answered
-                if not await self._handle(message, commands):
+            self._sort(data)
+            fresh = True
+            while self._waiting and not commands.stopping:
+                if not fresh:
+                    self._look()  # the next may have been cancelled while another ran
+                fresh = False
+                job = await self._begin(self._waiting.popleft(), commands)
+                if job is None:
                     return os.EX_PROTOCOL
+                await self._run(job, commands)
+            if self._decoder.error is not None:
+                return os.EX_PROTOCOL
+        return None
+
+    async def _serve_together(self, commands: Commands, concurrency: int) -> int | None:
+        """Answer a sync request after the other, and beside them so many async ones; return as `_serve_singly` does."""
+        asynchronous = commands.flagged("async")
+        code: int | None = 0
+
+        async def run(job: Job) -> None:
+            try:
+                await self._run(job, commands)
+                await self._start(commands, asynchronous, nursery, run, concurrency)
+            except (OSError, trio.ClosedResourceError):
+                self._die(Exited(0))
+            except SystemExit as exc:
+                self._die(_exited(exc))
+
+        async def read() -> int | None:
+            while (data := await self._receive()) is not None:
+                if not data:
+                    return 0
+                self._sort(data)
+                if not await self._start(commands, asynchronous, nursery, run, concurrency):
+                    return os.EX_PROTOCOL
+                if self._decoder.error is not None:
+                    return os.EX_PROTOCOL
+            return None
+
+        async with trio.open_nursery() as nursery:
+            # An exception that left the nursery would be in a group.
+            with suppress(OSError, trio.ClosedResourceError):
+                code = await read()
+            if code is not None:
+                nursery.cancel_scope.cancel()  # nobody is left to answer
+        return code
+
+    async def _start(
+        self,
+        commands: Commands,
+        asynchronous: frozenset[str],
+        nursery: trio.Nursery,
+        run: Callable[[Job], Awaitable[None]],
+        concurrency: int,
+    ) -> bool:
+        """Begin what there is room for, in order; False if something is no request."""
+        async with self._starting:
+            for message in tuple(self._waiting):
+                together = message.get("command") in asynchronous
+                room = len(self._scopes) < concurrency if together else self._running is None
                 if commands.stopping:
                     break
-            if decoder.error is not None:
-                return os.EX_PROTOCOL
-        await self._say(encode_leaving())
-        return 0
+                if not room and "cancelled" not in message:
+                    continue
+                self._waiting.remove(message)
+                job = await self._begin(message, commands)
+                if job is None:
+                    return False
+                job.together = together
+                if together:
+                    self._scopes[job.received.wire_id] = job.scope
+                elif room:
+                    self._running = job
+                nursery.start_soon(run, job)
+        return True
 
     async def _hello(self) -> dict[str, Any] | None:
         """Read the first message; None if there was none, or something else."""
@@ -216,13 +322,13 @@ class MockWorker:
                 break
         return None
 
-    async def _handle(self, message: dict[str, Any], commands: Commands) -> bool:
-        """Answer one request; False if it is none."""
+    async def _begin(self, message: dict[str, Any], commands: Commands) -> Job | None:
+        """Take a request up: unless it is refused, it is begun. None if it is none."""
         await self._awake()
         wire_id, command, session = (message.get(key) for key in ("id", "command", "session"))
         args = message.get("args")
         if type(wire_id) is not int or not isinstance(command, str) or not isinstance(args, dict):
-            return False
+            return None
         received = ReceivedCommand(
             worker_id=self.worker_id,
             incarnation=self.ident.incarnation,
@@ -233,42 +339,132 @@ class MockWorker:
             at=trio.current_time(),
         )
         commands.count()
-        plan = self._script.receive(received)
-        if plan.crash is not None and plan.dies_after(CrashPoint.READ):
-            self.deliver(plan.crash.sig)
-            await self._awake()
-        await self._say(await self._answer(received, plan, commands))
-        if plan.crash is not None and plan.dies_after(CrashPoint.REPLY):
-            self.deliver(plan.crash.sig)
-            await self._awake()
-        return True
-
-    async def _answer(self, received: ReceivedCommand, plan: Plan, commands: Commands) -> bytes:
-        """Do what a request wants, or what the script has in its stead, and return the reply."""
-        if plan.violation is not None:
-            # At once and at the caller, who would else fail later and elsewhere.
-            return commands.failure(received.wire_id, AssertionError(plan.violation))  # noqa: ASYNC910  # as below
-        used = False
+        job = Job(received)
         try:
-            invocation, used = commands.prepare(received, plan.expected)
-            self._begun = received.wire_id
-            if plan.crash is not None and plan.dies_after(CrashPoint.BEGUN):
-                self.deliver(plan.crash.sig)
+            if "cancelled" in message:
+                raise Refusal("cancelled", "it was taken back", begun=False)
+            commands.check_deadline(message.get("deadline"))
+            job.plan = self._script.receive(received)
+            if job.plan.dies_after(CrashPoint.READ):
+                await self._suffer(job.plan)
+            if job.plan.violation is not None:
+                # At once and at the caller, who would else fail later and elsewhere.
+                raise AssertionError(job.plan.violation)
+            job.invocation, job.session_used = commands.prepare(received, job.plan.expected)
+        except Exception as exc:  # whatever stops it is its answer
+            job.refusal = exc
+        else:
+            self._begun = max(self._begun, wire_id)
+        return job
+
+    async def _run(self, job: Job, commands: Commands) -> None:
+        """Run what has begun, and answer."""
+        if not job.together and job.refusal is None:
+            job.task = trio.lowlevel.current_task()
+            self._running = job
+        try:
+            reply = await self._answer(job, commands)
+        finally:
+            if job.together:
+                self._scopes.pop(job.received.wire_id, None)
+            elif self._running is job:
+                self._running = None
+        if job.interrupted:
+            commands.stopping = True
+            self._wake()
+        await self._say(reply)
+        if job.plan.dies_after(CrashPoint.REPLY):
+            await self._suffer(job.plan)
+
+    async def _answer(self, job: Job, commands: Commands) -> bytes:
+        """Do what a request wants, or what the script has in its stead, and return the reply."""
+        wire_id, plan, used = job.received.wire_id, job.plan, job.session_used
+        if job.refusal is not None or job.invocation is None:
+            return commands.failure(wire_id, job.refusal or AssertionError("neither refused nor begun"))  # noqa: ASYNC910
+        result: object = None
+        try:
+            with job.scope:
+                if plan.dies_after(CrashPoint.BEGUN):
+                    await self._suffer(plan)
+                if plan.delay:
+                    with trio.move_on_after(plan.delay):
+                        await self._script.healed.wait()
+                    await self._awake()
+                result = await job.invocation.run()
                 await self._awake()
-            if plan.delay:
-                with trio.move_on_after(plan.delay):
-                    await self._script.healed.wait()
-                await self._awake()
-            result = await invocation.run()
+                if plan.expected is not None and plan.expected.error is not None:
+                    return commands.failure(wire_id, plan.expected.error, session_used=used)
+                if plan.expected is not None and plan.expected.result is not ...:
+                    result = plan.expected.result
             await self._awake()
-            if plan.expected is not None and plan.expected.error is not None:
-                return commands.failure(received.wire_id, plan.expected.error, session_used=used)
-            if plan.expected is not None and plan.expected.result is not ...:
-                result = plan.expected.result
-            reply = commands.success(received.wire_id, result, session_used=used)
+            if job.scope.cancelled_caught:
+                raise Refusal("cancelled", "it was cancelled", begun=True)
+            reply = commands.success(wire_id, result, session_used=used)
+        except Interrupted as exc:
+            if not job.told:  # the command's own
+                reply = commands.failure(wire_id, RuntimeError(str(exc)), session_used=used, raised=True)
+            else:
+                reply = commands.failure(wire_id, Refusal("cancelled", str(exc), begun=True), session_used=used)
         except Exception as exc:  # whatever a command raises is its answer
-            reply = commands.failure(received.wire_id, exc, session_used=used, raised=True)
+            reply = commands.failure(wire_id, exc, session_used=used, raised=True)
         return reply if plan.garbage is None else plan.garbage.data  # noqa: ASYNC910  # saying it has a checkpoint
+
+    async def _suffer(self, plan: Plan) -> None:
+        if plan.crash is not None:
+            self.deliver(plan.crash.sig)
+        await self._awake()
+
+    # -- cancelling ----------------------------------------------------------------------------------------------------
+
+    def _sort(self, data: bytes) -> None:
+        """Decode what came: requests wait for their turn, what is cancelled is told so."""
+        for message in self._decoder.feed(data):
+            wire_id = message.get("id")
+            if message.get("type") != "cancel":
+                self._waiting.append(message)
+            elif self._running is not None and self._running.received.wire_id == wire_id:
+                self._running.cancelled = True
+            elif isinstance(wire_id, int) and wire_id in self._scopes:
+                self._scopes[wire_id].cancel()
+            else:
+                for waiting in self._waiting:
+                    if waiting.get("id") == wire_id:
+                        waiting["cancelled"] = True
+
+    def _look(self) -> None:
+        """Read what is there now, as a command is about to begin or in the middle of one."""
+        while True:
+            try:
+                count = self._end.recv_into(self._buffer)
+            except (BlockingIOError, OSError):
+                return
+            if not count:
+                return
+            self._sort(bytes(self._buffer[:count]))
+
+    def _interrupt(self) -> None:
+        """Do what SIGUSR1 does to a worker whose application has interruptible commands."""
+        job = self._running
+        if job is None or self._commands is None or job.told:
+            return
+        self._look()
+        if job.cancelled and job.received.command in self._commands.flagged("interruptible"):
+            job.told = job.interrupted = True
+            job.scope.cancel()
+
+    def _check(self) -> None:
+        """Stop the sync command that asks, if it was cancelled."""
+        job = self._running
+        if job is None or job.task is not trio.lowlevel.current_task():
+            return
+        self._look()
+        if job.cancelled:
+            job.told = True
+            raise Interrupted("nobody waits for this command any more")
+
+    def _wake(self) -> None:
+        if self._idle is not None:
+            self._idle.cancel()
 
     async def _receive(self) -> bytes | None:
         """Wait for bytes; empty at the end of the stream, None if the worker is to leave instead."""
@@ -302,6 +498,11 @@ class MockWorker:
             await self._thawed.wait()
             # Continued and killed in one step, it is on its way already; only a checkpoint tells it of the latter.
             await trio.lowlevel.checkpoint()
+
+
+def _exited(exc: SystemExit) -> Exited:
+    code = exc.code if isinstance(exc.code, int) else 0 if exc.code is None else 1
+    return Exited(code & 0xFF)
 
 
 def _init_error(message: str) -> dict[str, str]:
