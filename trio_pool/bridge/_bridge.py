@@ -182,8 +182,6 @@ class Bridge:
         if kind is not None:
             raise TypeError(f"command {name!r} is {kind}; a command must be a plain or an async function")
         is_async = bool(_code_flags(function) & _CO_COROUTINE)
-        if is_async:
-            raise TypeError(f"command {name!r} is an async function, which workers do not run yet")
         if is_async and interruptible:
             raise TypeError(f"command {name!r} is async and cannot be interruptible: it is cancelled in any case")
         flags = {"async": is_async, "concurrent": concurrent, "interruptible": interruptible}

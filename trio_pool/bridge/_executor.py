@@ -35,6 +35,18 @@ if TYPE_CHECKING:
 _SMALLEST_REPLY: Final = 1024
 
 
+def id_of(request: Message) -> int:
+    """Return a request's id.
+
+    Raises:
+        ProtocolError: It has none, so nobody could be answered.
+    """
+    request_id = request.get("id")
+    if type(request_id) is not int or not 0 < request_id < 2**64:
+        raise ProtocolError(f"a request without a usable id: {request_id!r:.100}", reason="garbage")
+    return request_id
+
+
 class Executor:
     """A worker's commands and sessions, and the rule by which a request becomes a reply.
 
@@ -138,15 +150,17 @@ class Executor:
             self.stopping = True
         return reply
 
+    def hand_marks_over(self) -> None:
+        """Mark no request as begun from now on: in a worker of two threads one of them marks for both."""
+        self._begun = [0]
+
     def accept(self, request: Message) -> int:
         """Count a request and return its id.
 
         Raises:
             ProtocolError: It has none, so nobody could be answered.
         """
-        request_id = request.get("id")
-        if type(request_id) is not int or not 0 < request_id < 2**64:
-            raise ProtocolError(f"a request without a usable id: {request_id!r:.100}", reason="garbage")
+        request_id = id_of(request)
         with self._counting:
             self.requests += 1
         return request_id

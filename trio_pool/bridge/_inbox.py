@@ -56,7 +56,7 @@ class Inbox:
         self.fd = fd
         self.waiting: deque[Message] = deque()
         """The requests that have arrived, in order. One taken back is still there, with ``cancelled`` set."""
-        self.cancelled: deque[object] = deque(maxlen=READ_AHEAD)
+        self.cancelled: deque[int] = deque(maxlen=READ_AHEAD)
         """The ids of cancels that were for none of these, and not for the sync command that runs either."""
         self.ended = False
         """True once the parent has hung up."""
@@ -95,8 +95,7 @@ class Inbox:
         """Read once; waits for bytes if there are none, so ask first.
 
         Returns:
-            True if what stands behind the messages that came would have been read with them: it is not where the read
-            ended with a large one.
+            True if all that was there was read; False if it ended where the room did, or a large message.
         """
         decoder = self._decoder
         direct = decoder.direct()
@@ -109,11 +108,13 @@ class Inbox:
                 self._cancel(message.get("id"))
             else:
                 self.waiting.append(message)
-        return direct is None
+        return direct is None and count < READ_SIZE
 
     def _cancel(self, request_id: object) -> None:
+        if type(request_id) is not int:
+            return
         if request_id == self._interrupts.running:
-            self._interrupts.cancelled = True
+            self._interrupts.cancelled = request_id
             return
         for message in self.waiting:
             if message.get("id") == request_id:

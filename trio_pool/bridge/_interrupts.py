@@ -38,8 +38,10 @@ class Interrupts:
     def __init__(self) -> None:
         self.running = 0
         """The id of the command that runs, or 0."""
-        self.cancelled = False
-        """True if nobody waits for that command any more."""
+        self.cancelled = 0
+        """The id of the command that nobody waits for any more. An id, for another thread may find it out just as that
+        command ends and the next begins.
+        """
         self.told = False
         """True once it was told so."""
         self.armed = False
@@ -54,7 +56,7 @@ class Interrupts:
 
     def begin(self, request_id: int, *, armed: bool) -> None:
         """Take note of the command that begins; what raises from here on must be caught as the command's own."""
-        self.told = self.cancelled = False
+        self.told = False
         self.armed = armed
         self.running = request_id
         if armed and self._rung:
@@ -72,7 +74,7 @@ class Interrupts:
             # Whoever looks at the moment looks again.
             return
         self._look()
-        if self.cancelled:
+        if self.cancelled == self.running:
             self.told = self.fired = True
             raise Interrupted("nobody waits for this command any more")
 
@@ -84,9 +86,9 @@ class Interrupts:
         """
         if not self.running or get_ident() != self._thread:
             return
-        if not self.cancelled:
+        if self.cancelled != self.running:
             self._look()
-        if self.cancelled:
+        if self.cancelled == self.running:
             self.told = True
             raise Interrupted("nobody waits for this command any more")
 

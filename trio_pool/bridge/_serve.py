@@ -31,6 +31,7 @@ from ._inbox import Inbox
 from ._loading import IMPORTING_MAIN, Loader
 from ._own_process import end_forked_child, flush_output, prepare
 from ._replies import failure
+from ._writing import after, write_some
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,10 +39,9 @@ if TYPE_CHECKING:
 
     from .._core._messages import Message, Piece
     from ._executor import Word
+    from ._serve_async import AsyncServer
 
 PAGE_SIZE: Final = 4096
-# Linux's limit on the pieces of one writev.
-_IOV_MAX: Final = 1024
 _INIT_FAILED: Final = 1
 
 
@@ -71,6 +71,7 @@ def _serve(fd: int, page_fd: int | None, hello: dict[str, Any]) -> int:
     culprit = f"the import of the application {hello.get('app')!r:.200}"
     try:
         executor = _load(hello, begun)
+        make_server = _async_server() if executor.flagged("async") else None
     except BaseException as exc:  # noqa: ASYNC103  # whatever stopped it, SystemExit included, the parent is told what it was
         if os.getpid() != pid:
             if isinstance(exc, SystemExit):
@@ -79,7 +80,6 @@ def _serve(fd: int, page_fd: int | None, hello: dict[str, Any]) -> int:
         return _give_up(fd, exc)  # noqa: ASYNC104  # as above
     if os.getpid() != pid:
         end_forked_child(culprit)
-    server = Server(fd, executor, int(hello["max_frame"]))
     ready = {
         "type": "ready",
         "protocol": PROTOCOL,
@@ -89,7 +89,17 @@ def _serve(fd: int, page_fd: int | None, hello: dict[str, Any]) -> int:
         "commands": executor.names(),
         "flags": executor.flags(),
     }
-    return server.run([encode_json(ready)])
+    max_frame = int(hello["max_frame"])
+    if make_server is None:
+        return Server(fd, executor, max_frame).run([encode_json(ready)])
+    executor.hand_marks_over()
+    return make_server(fd, executor, max_frame, begun, int(hello.get("concurrency", 1))).run([encode_json(ready)])
+
+
+def _async_server() -> type[AsyncServer]:
+    from ._serve_async import AsyncServer  # 100 ms, most of them Trio's, that only async commands cost
+
+    return AsyncServer
 
 
 class Server:
@@ -191,20 +201,8 @@ class Server:
                     return 0
 
     def _write(self, pieces: list[Piece]) -> None:
-        if len(pieces) == 1:
-            piece = pieces[0]
-            count = os.write(self._fd, piece)
-            if count == len(piece):
-                return
-            pieces = [memoryview(piece)[count:]]
-        first = 0
-        while first < len(pieces):
-            count = os.writev(self._fd, pieces[first : first + _IOV_MAX])
-            while first < len(pieces) and count >= len(pieces[first]):
-                count -= len(pieces[first])
-                first += 1
-            if count:
-                pieces[first] = memoryview(pieces[first])[count:]
+        while pieces:
+            pieces = after(pieces, write_some(self._fd, pieces))
 
     def _on_sigterm(self, *_: object) -> None:
         first, self._stopping = not self._stopping, True

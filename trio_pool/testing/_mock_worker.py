@@ -99,6 +99,7 @@ class MockWorker:
         self._decoder = MessageDecoder(_HELLO_LIMIT)
         self._waiting: deque[dict[str, Any]] = deque()
         self._starting = trio.Lock()
+        self._saying = trio.Lock()
         self._running: Job | None = None
         self._scopes: dict[int, trio.CancelScope] = {}
 
@@ -236,11 +237,8 @@ class MockWorker:
             if not data:
                 return 0
             self._sort(data)
-            fresh = True
             while self._waiting and not commands.stopping:
-                if not fresh:
-                    self._look()  # the next may have been cancelled while another ran
-                fresh = False
+                self._look()  # the next may have been cancelled while another ran
                 job = await self._begin(self._waiting.popleft(), commands)
                 if job is None:
                     return os.EX_PROTOCOL
@@ -262,6 +260,12 @@ class MockWorker:
                 self._die(Exited(0))
             except SystemExit as exc:
                 self._die(_exited(exc))
+            except BaseExceptionGroup as group:
+                # Out of a nursery of the command's own.
+                exits = group.subgroup(SystemExit)
+                if exits is None:
+                    raise
+                self._die(_exited(exits))
 
         async def read() -> int | None:
             while (data := await self._receive()) is not None:
@@ -391,14 +395,15 @@ class MockWorker:
                         await self._script.healed.wait()
                     await self._awake()
                 result = await job.invocation.run()
-                await self._awake()
-                if plan.expected is not None and plan.expected.error is not None:
-                    return commands.failure(wire_id, plan.expected.error, session_used=used)
-                if plan.expected is not None and plan.expected.result is not ...:
-                    result = plan.expected.result
+            # Behind the scope: a command that was cancelled and has returned all the same has returned.
             await self._awake()
             if job.scope.cancelled_caught:
-                raise Refusal("cancelled", "it was cancelled", begun=True)
+                cancelled = Refusal("cancelled", "it was cancelled", begun=True)
+                return commands.failure(wire_id, cancelled, session_used=used)
+            if plan.expected is not None and plan.expected.error is not None:
+                return commands.failure(wire_id, plan.expected.error, session_used=used)
+            if plan.expected is not None and plan.expected.result is not ...:
+                result = plan.expected.result
             reply = commands.success(wire_id, result, session_used=used)
         except Interrupted as exc:
             if not job.told:  # the command's own
@@ -468,28 +473,31 @@ class MockWorker:
 
     async def _receive(self) -> bytes | None:
         """Wait for bytes; empty at the end of the stream, None if the worker is to leave instead."""
-        if not self._leaves():
-            with trio.CancelScope() as self._idle:
-                await self._end.wait_readable()
-            self._idle = None
-        await self._awake()
-        if self._leaves():
-            return None
-        return bytes(self._buffer[: self._end.recv_into(self._buffer)])
+        while True:
+            if not self._leaves():
+                with trio.CancelScope() as self._idle:
+                    await self._end.wait_readable()
+                self._idle = None
+            await self._awake()
+            if self._leaves():
+                return None
+            with suppress(BlockingIOError):  # a command has looked meanwhile, and read it all
+                return bytes(self._buffer[: self._end.recv_into(self._buffer)])
 
     def _leaves(self) -> bool:
         return self._commands is not None and self._commands.stopping
 
     async def _say(self, data: bytes) -> None:
         rest = memoryview(data)
-        while True:
-            await self._awake()
-            if not rest:
-                return
-            try:
-                rest = rest[self._end.send(rest) :]
-            except BlockingIOError:
-                await self._end.wait_writable()
+        async with self._saying:  # of several commands that answer at once, one after the other
+            while True:
+                await self._awake()
+                if not rest:
+                    return
+                try:
+                    rest = rest[self._end.send(rest) :]
+                except BlockingIOError:
+                    await self._end.wait_writable()
 
     async def _awake(self) -> None:
         """Come back while the worker is neither frozen nor dead: whatever it does next, it does alive."""
@@ -500,7 +508,9 @@ class MockWorker:
             await trio.lowlevel.checkpoint()
 
 
-def _exited(exc: SystemExit) -> Exited:
+def _exited(exc: SystemExit | BaseExceptionGroup[SystemExit]) -> Exited:
+    if isinstance(exc, BaseExceptionGroup):
+        return _exited(exc.exceptions[0])
     code = exc.code if isinstance(exc.code, int) else 0 if exc.code is None else 1
     return Exited(code & 0xFF)
 
