@@ -72,9 +72,6 @@ def test_a_name_every_worker_answers_cannot_be_taken(name: str) -> None:
         Bridge().command(function)
 
 
-async def asynchronous() -> None: ...
-
-
 def generator() -> Iterator[int]:
     yield 1
 
@@ -83,11 +80,39 @@ async def asynchronous_generator() -> AsyncIterator[int]:  # noqa: ASYNC124  # i
     yield 1
 
 
-@pytest.mark.parametrize("function", [asynchronous, generator, asynchronous_generator, functools.partial(print), 3])
+@pytest.mark.parametrize("function", [generator, asynchronous_generator, functools.partial(print), 3])
 def test_what_cannot_be_run_to_its_end_by_a_call_is_refused(function: Any) -> None:
     """What a call would not run, and what has no name, is refused where it is registered."""
     with pytest.raises(TypeError):
         Bridge().command(function)
+
+
+def test_a_command_is_flagged_as_it_was_declared() -> None:
+    """An async function by what it is, the rest by what is said of it; what is plain has no flags."""
+    bridge = Bridge()
+
+    @bridge.command
+    async def fetch() -> None: ...
+
+    @bridge.command(concurrent=True, interruptible=True)
+    def crunch() -> None: ...
+
+    @bridge.command()
+    def plain() -> None: ...
+
+    assert bridge.flags == {"fetch": {"async"}, "crunch": {"concurrent", "interruptible"}}
+    other = Bridge()
+    other.include(bridge)
+    assert other.flags == bridge.flags
+
+
+def test_an_async_command_cannot_be_interruptible() -> None:
+    """It is cancelled in any case, and a signal would be for the main thread, where it is not."""
+    bridge = Bridge()
+    with pytest.raises(TypeError, match="'fetch' is async"):
+
+        @bridge.command(interruptible=True)
+        async def fetch() -> None: ...
 
 
 def test_including_a_bridge_takes_over_its_commands_and_hooks() -> None:

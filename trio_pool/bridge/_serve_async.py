@@ -232,7 +232,8 @@ class AsyncServer:
             if inbox.ended or (self._executor.stopping and self._job is None and not self._scopes):
                 return
             with trio.CancelScope() as self._reading:
-                await trio.lowlevel.wait_readable(self._fd)  # no checkpoint between `_sort` and this one
+                # No checkpoint between this one and the last of `_flush`: whatever happens wakes this.
+                await trio.lowlevel.wait_readable(self._fd)
             self._reading = None
             # Under the inbox's lock and without waiting: the main thread may have read it all meanwhile.
             inbox.look()
@@ -375,7 +376,8 @@ class AsyncServer:
             self._wake()
 
     async def _flush(self) -> None:
-        """Write what a full socket has held back."""
+        """Write what a full socket has held back; no checkpoint behind the look that finds nothing more."""
+        await trio.lowlevel.checkpoint()
         while self._unsent:
             await trio.lowlevel.wait_writable(self._fd)
             pieces = list(self._unsent)
@@ -385,7 +387,6 @@ class AsyncServer:
                 continue
             self._unsent.clear()
             self._unsent.extend(rest)
-        await trio.lowlevel.checkpoint()
 
 
 class _ForkGuard(trio.abc.Instrument):

@@ -16,7 +16,6 @@ from contextlib import suppress
 from random import Random
 from typing import TYPE_CHECKING, Any, Final, cast
 
-import attrs
 import trio
 
 from .. import Exited, Signaled, WorkerIdent
@@ -24,16 +23,16 @@ from ..bridge import Interrupted
 from ..wire import CODEC, PROTOCOL, MessageDecoder, encode_json, encode_leaving
 from ._mock_arguments import Refusal
 from ._mock_commands import Commands
+from ._mock_job import Job, exited, init_error
 from ._mock_pipe import open_pair
-from ._mock_script import CrashPoint, InitFailure, Plan, ReceivedCommand
+from ._mock_script import CrashPoint, InitFailure, ReceivedCommand
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from .. import Exit, WorkerSpec
     from ._mock_arguments import Function
-    from ._mock_commands import Invocation
-    from ._mock_script import Script
+    from ._mock_script import Plan, Script
 
 # The largest hello a worker takes; a real one has the same limit, which is far beyond what a hello needs.
 _HELLO_LIMIT: Final = 64 * 2**20
@@ -43,23 +42,6 @@ _STOPPING: Final = frozenset((signal.SIGSTOP, signal.SIGTSTP, signal.SIGTTIN, si
 _IGNORED: Final = frozenset(
     (signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH, signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT)
 )
-
-
-@attrs.define(eq=False)
-class Job:
-    """A request that a worker has taken up."""
-
-    received: ReceivedCommand
-    plan: Plan = attrs.field(factory=Plan)
-    invocation: Invocation | None = None
-    refusal: Exception | None = None
-    session_used: bool = False
-    together: bool = False  # async: beside others
-    scope: trio.CancelScope = attrs.field(factory=trio.CancelScope)
-    task: trio.lowlevel.Task | None = None
-    cancelled: bool = False  # nobody waits for it any more
-    told: bool = False  # and it knows
-    interrupted: bool = False  # and was not asked
 
 
 class MockWorker:
@@ -184,7 +166,7 @@ class MockWorker:
                 except (OSError, trio.ClosedResourceError):
                     code = 0  # the pool has closed this worker: nobody is left to answer
                 except SystemExit as exc:
-                    self._die(_exited(exc))
+                    self._die(exited(exc))
                 else:
                     self._die(Exited(code & 0xFF))
         finally:
@@ -206,7 +188,7 @@ class MockWorker:
             return 0
         failure = self._script.start(self.worker_id, self.ident.incarnation, InitFailure)
         if isinstance(failure, InitFailure):
-            await self._say(encode_json({"type": "failed", "error": _init_error(failure.message)}))
+            await self._say(encode_json({"type": "failed", "error": init_error(failure.message)}))
             return 1
         max_frame = int(hello["max_frame"])
         commands = self._commands = Commands(self.worker_id, max_frame, self._functions, self._check)
@@ -259,13 +241,13 @@ class MockWorker:
             except (OSError, trio.ClosedResourceError):
                 self._die(Exited(0))
             except SystemExit as exc:
-                self._die(_exited(exc))
+                self._die(exited(exc))
             except BaseExceptionGroup as group:
                 # Out of a nursery of the command's own.
                 exits = group.subgroup(SystemExit)
                 if exits is None:
                     raise
-                self._die(_exited(exits))
+                self._die(exited(exits))
 
         async def read() -> int | None:
             while (data := await self._receive()) is not None:
@@ -506,15 +488,3 @@ class MockWorker:
             await self._thawed.wait()
             # Continued and killed in one step, it is on its way already; only a checkpoint tells it of the latter.
             await trio.lowlevel.checkpoint()
-
-
-def _exited(exc: SystemExit | BaseExceptionGroup[SystemExit]) -> Exited:
-    if isinstance(exc, BaseExceptionGroup):
-        return _exited(exc.exceptions[0])
-    code = exc.code if isinstance(exc.code, int) else 0 if exc.code is None else 1
-    return Exited(code & 0xFF)
-
-
-def _init_error(message: str) -> dict[str, str]:
-    trace = f"Traceback (most recent call last):\n  (the application of a MockPort)\nRuntimeError: {message}\n"
-    return {"kind": "init", "type": "RuntimeError", "message": message, "traceback": trace}
