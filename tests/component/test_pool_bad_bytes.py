@@ -112,6 +112,8 @@ class _Endless:
 class _Waiter:
     """Whoever waits for a reply."""
 
+    command = "echo"
+
     def replied(self, message: object) -> None:
         """Take it."""
 

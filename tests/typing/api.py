@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, assert_type
 
 import trio_pool
 from trio_pool import testing, wire
-from trio_pool.bridge import Bridge, Session
+from trio_pool.bridge import Bridge, Interrupted, Session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -27,6 +27,23 @@ def greet(name: str, excited: bool = False) -> str:
 def remember(session: Session, key: str, value: int) -> None:
     """Show a command with a session."""
     session.state[key] = value
+
+
+@bridge.command(concurrent=True)
+async def fetch(url: str) -> bytes:
+    """Show an async command."""
+    async with trio_pool.open_worker() as worker:
+        await worker.health_check()
+    return url.encode()
+
+
+@bridge.command(interruptible=True)
+def crunch(session: Session) -> None:
+    """Show a command that may be stopped, and one way to notice."""
+    try:
+        session.check()
+    except Interrupted:
+        raise
 
 
 @bridge.on_start
@@ -186,6 +203,8 @@ async def workers_in_memory(bridge: Bridge) -> None:
     with testing.MockPort(chunk=16, seed=1) as port:
         port.include(bridge)
         port.command("add", lambda a, b: a + b)
+        port.command("fetch", fetch, flags=["async"])
+        assert_type(bridge.flags["fetch"], frozenset[str])
         port.expect_command("add", 3, args={"a": 1, "b": 2}, worker="w")
         port.expect_command("add", error=trio_pool.InvalidArguments("no"), worker=1)
         port.expect_sequence(["ping", ("echo", 1), ("add", 3, {"a": 1, "b": 2})])
