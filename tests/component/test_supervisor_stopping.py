@@ -9,7 +9,7 @@ import pytest
 import trio
 from _children import Crash, Puppet, Recorder, settle
 
-from trio_pool import ChildSpec, PlannedExit, open_supervisor
+from trio_pool import ChildSpec, PlannedExit, open_supervisor, supervisor_spec
 from trio_pool._supervision import ChildOverdue, ChildStopped
 
 if TYPE_CHECKING:
@@ -161,3 +161,42 @@ async def test_a_group_of_its_cancellation_and_an_error_leaves_the_error() -> No
     (stopped,) = recorder.of(ChildStopped)
     assert isinstance(stopped.error, ExceptionGroup)
     assert [type(error) for error in stopped.error.exceptions] == [Crash]
+
+
+# -------------------------------------------------------------------------------------- when the seconds begin to count
+
+
+async def test_a_stubborn_child_is_reported_though_the_caller_of_terminate_has_left(autojump_clock: MockClock) -> None:
+    """The child goes on stopping when the call is cancelled, and its seconds go on counting from that call."""
+    recorder = Recorder()
+    async with open_supervisor(on_event=recorder) as supervisor:
+        await supervisor.start_child(ChildSpec(id="a", start=Puppet(stopping=30.0), shutdown=2.0))
+        with trio.move_on_after(1):
+            await supervisor.terminate_child("a")
+        await trio.sleep(100)
+    assert [(event.at, event.shutdown) for event in recorder.of(ChildOverdue)] == [(2.0, 2.0)]
+
+
+async def test_a_child_called_off_before_its_turn_is_reported_in_time(autojump_clock: MockClock) -> None:
+    """What is starting is cancelled before newer children stop; its seconds count from then, not from its turn."""
+    recorder = Recorder()
+    hangs = Puppet([0.0])
+    async with open_supervisor(on_event=recorder) as supervisor:
+        await supervisor.start_child(ChildSpec(id="a", start=hangs, shutdown=2.0))
+        hangs.starting = 1000.0
+        await trio.sleep(1)
+        hangs.stopping = 30.0
+        await supervisor.start_child(ChildSpec(id="b", start=Puppet(stopping=10.0), shutdown=20.0))
+    assert [(event.child_id, event.at, event.shutdown) for event in recorder.of(ChildOverdue)] == [("a", 3.0, 2.0)]
+
+
+@pytest.mark.parametrize("leaves", [[], [ChildSpec(id="x", start=trio.sleep_forever, shutdown=0)]], ids=len)
+async def test_a_supervisor_whose_children_may_take_no_time_is_not_late_at_once(
+    autojump_clock: MockClock, leaves: list[ChildSpec]
+) -> None:
+    """It needs a few turns of the scheduler to stop, though there is nobody below, or nobody who may take any time."""
+    recorder = Recorder()
+    async with open_supervisor(on_event=recorder) as supervisor:
+        await supervisor.start_child(supervisor_spec("s", leaves))
+    assert trio.current_time() == 0.0
+    assert recorder.of(ChildOverdue) == []

@@ -161,6 +161,8 @@ class Roster(Generic[M]):
         member.status = ChildStatus.RUNNING
         if not member.halting:
             self._work.discard(member)
+        elif member.restart is Restart.TEMPORARY:
+            member.due = False  # it came up before its turn to make way: its starter has it, and it is not restarted
 
     def halted(self, member: M, now: float) -> None:
         """A member that is stopping, or that was in the way of a restart, has ended: no exit to rule on."""
@@ -174,6 +176,7 @@ class Roster(Generic[M]):
     def retire(self, member: M) -> None:
         """Note that a member has ended for good; forget it unless it may be started again."""
         member.alive = member.halting = member.due = member.asked = False
+        member.not_before = 0.0  # a delay that was called off is nobody's any more
         member.status = ChildStatus.STOPPED
         self._work.discard(member)
         gone = member.unwanted or not member.established or member.restart is Restart.TEMPORARY or self._forgetful
@@ -209,12 +212,14 @@ class Roster(Generic[M]):
     def stop(self, member: M) -> None:
         """Somebody wants this member stopped: it is not restarted, neither for itself nor with the others.
 
-        An alive one is stopping from now on and has to be cancelled; any other has ended for good.
+        An alive one is stopping from now on and has to be cancelled; any other has ended for good. Until it has ended
+        it stays in the way of whom it was in the way of: no sibling is stopped or started early because of this.
         """
         if member.alive:
             member.status = ChildStatus.STOPPING
-            member.due = member.asked = member.halting = False
-            self._work.discard(member)
+            if member.asked and not member.halting:
+                self._work.discard(member)
+            member.due = member.asked = False
         elif member.status is not ChildStatus.STOPPED:
             self.retire(member)
 
@@ -294,7 +299,9 @@ class Roster(Generic[M]):
             not_before = max(not_before, *(member.not_before for member in affected))
         for member in affected:
             member.halting = member.alive
-            member.due = member.asked or member.restart is not Restart.TEMPORARY
+            # One that stops in its first start was never there, and one that nobody has a handle to must not stay.
+            again = member.established and not member.unwanted and member.restart is not Restart.TEMPORARY
+            member.due = member.asked or again
             # The first to start waits until then, the others for the first; if that one is called off, the next waits.
             member.not_before = not_before
             if not member.alive:

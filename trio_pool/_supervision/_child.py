@@ -81,8 +81,10 @@ class ChildTask(Member):
         self.value: object = None
         self.inner: list[Tree] = []  # the supervisors open inside this child, as far as they are ours
         self.started = False  # this incarnation
-        self.came_up = False  # any incarnation since `begin`: the task that waited for the first may look late
+        self.came_up = False  # before `settled`: the task that waits for that may look late
         self.ignored = False  # the start since `begin` declined to run
+        self.shutdown = math.inf  # the seconds it was given when it was asked to stop
+        self.overdue_at = math.inf  # when they are over
         self.overdue = False  # reported as such
         self.start_error: BaseException | None = None
         self.context: Context  # in which all incarnations run until the next `begin`
@@ -103,6 +105,7 @@ class ChildTask(Member):
     def launch(self) -> None:
         """Get ready for an incarnation, which may be cancelled from now on; ``ended`` tells its end."""
         self.started = False
+        self.overdue_at = math.inf
         self.overdue = False
         self.ended = trio.Event()
         self._cancelled = False
@@ -112,9 +115,17 @@ class ChildTask(Member):
         # the supervisor's body passes through `Tree.stop`, which cancels this scope for good.
         self._scope = trio.CancelScope(shield=True)
 
-    def cancel(self) -> None:
-        """Cancel the incarnation, be it waiting for its delay, starting or running. Idempotent, never waits."""
+    def cancel(self, shutdown: float) -> None:
+        """Cancel the incarnation, be it waiting for its delay, starting or running. Idempotent, never waits.
+
+        Args:
+            shutdown: Seconds it is given to end. They count from the first call, whoever else asks later.
+        """
+        if self._cancelled:
+            return
         self._cancelled = True
+        self.shutdown = shutdown
+        self.overdue_at = trio.current_time() + shutdown
         if self._scope is not None:
             self._scope.cancel(reason=f"supervisor stops child {self.spec.id!r}")
 
@@ -170,7 +181,8 @@ class ChildTask(Member):
             return
         scope.deadline = math.inf
         self.started = True
-        self.came_up = True
+        if not self.settled.is_set():
+            self.came_up = True
         self.value = value
         self.tree.child_started(self)
         self.settled.set()

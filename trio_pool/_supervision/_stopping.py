@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from ._child import ChildTask
 
 
-# Far above what a supervisor's own end takes, and far below what anybody would call late.
-_OWN_END: Final = 0.1
+_LEAST: Final = 1.0
+"""Seconds a supervisor has to stop though its children may take none, or it has none. It needs a few turns of the
+scheduler on each of its levels; a second is far more than those take, and pretty arbitrary."""
 
 
 def patience(child: ChildTask) -> float:
     """Return the seconds after which a child that was asked to stop is overdue.
 
     A supervisor that may take for ever is bounded by what its own children may take all together, so that a stuck leaf
-    is reported on every level; nothing can bound what it does otherwise. If those need no time it is given a moment all
-    the same, for its own end takes some turns of the event loop. A process is first given its ``shutdown``
+    is reported on every level; nothing can bound what it does otherwise. A process is first given its ``shutdown``
     seconds and then killed, which takes a moment too.
     """
     seconds = child.spec.seconds_to_stop
     if math.isinf(seconds) and child.kind is ChildType.SUPERVISOR and child.inner:
-        seconds = max(_OWN_END, *(tree.budget() for tree in child.inner))
+        seconds = max(_LEAST, *(tree.budget() for tree in child.inner))
     grace = getattr(child.spec.start, "kill_grace", 0.0)
     return seconds + (grace if isinstance(grace, float) else 0.0)
 

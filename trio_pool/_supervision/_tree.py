@@ -166,8 +166,8 @@ class Tree:
             if isinstance(step, Launch):
                 self._launch(child, step.delay)
             else:
-                self.nursery.start_soon(self._watch, child, patience(child), name=f"{self.label}: stop {child.id}")
-                child.cancel()
+                child.cancel(patience(child))
+                self._watch(child)
 
     def _launch(self, child: ChildTask, delay: float | None) -> None:
         child.launch()
@@ -206,8 +206,11 @@ class Tree:
         together = self.settings.stop_order is StopOrder.TOGETHER
         shutdown = max(map(patience, running), default=0.0)
         for child in running:
-            if together or child.status is not ChildStatus.RUNNING:
+            if together:
                 self._cancel(child)
+            elif child.status is not ChildStatus.RUNNING:
+                self._cancel(child)
+                self._watch(child)  # its turn to be waited for may come long after its time is over
         self.nursery.start_soon(self._stop_all, running, shutdown if together else None, name=f"{self.label}: stop")
         for child in waiting:
             child.settled.set()
@@ -240,35 +243,42 @@ class Tree:
     async def stop_child(self, child: ChildTask) -> None:
         """Stop a child and wait until it has ended."""
         ended = child.ended  # of this run: before this task is woken, another may have begun the next
-        shutdown = patience(child)
         waiting = not child.alive and child.status is not ChildStatus.STOPPED
         self._cancel(child)
         if waiting:
             child.settled.set()
             self._emit(ChildStopped, child.id, error=None)
-        with trio.move_on_after(shutdown):
-            await all_set([ended])
+        try:
+            with trio.move_on_at(child.overdue_at):
+                await all_set([ended])
+        except BaseException:
+            if not ended.is_set():
+                self._watch(child)  # whoever asked has left, the child is to be reported all the same
+            raise
         if not ended.is_set():
-            self._report_overdue(child, shutdown)
+            self._report_overdue(child, child.shutdown)
         await ended.wait()
 
     def budget(self) -> float:
         """Return how long all the children may take to stop."""
         return budget(self.children.values(), self.settings.stop_order)
 
+    def _watch(self, child: ChildTask) -> None:
+        """Have a child that is stopping reported when its time is over, though nobody waits for it."""
+        name = f"{self.label}: stop {child.id}"
+        self.nursery.start_soon(self._see_to, child, child.ended, child.overdue_at, name=name)
+
     @trio.lowlevel.enable_ki_protection
-    async def _watch(self, child: ChildTask, shutdown: float) -> None:
-        """Report a child that takes too long to make way for a restart."""
-        ended = child.ended
-        with trio.move_on_after(shutdown, shield=True):
+    async def _see_to(self, child: ChildTask, ended: trio.Event, deadline: float) -> None:
+        with trio.CancelScope(deadline=deadline, shield=True):
             await all_set([ended])
         if not ended.is_set():
-            self._report_overdue(child, shutdown)
+            self._report_overdue(child, child.shutdown)
 
     def _cancel(self, child: ChildTask) -> None:
         self._roster.stop(child)
         if child.alive:
-            child.cancel()
+            child.cancel(patience(child))
 
     def _report_overdue(self, child: ChildTask, shutdown: float) -> None:
         if child.overdue or child.ended.is_set():
@@ -313,7 +323,7 @@ class Tree:
                 self._log(logging.WARNING, child, "raised while it was stopped", error)
             self._emit(ChildStopped, child.id, error=error)
         elif is_ignored(error) and not child.started:
-            child.ignored = True
+            child.ignored = not child.settled.is_set()
             self._roster.ignored(child, now)
             self._woken(child)
             self._log(logging.DEBUG, child, "declined to start")
@@ -357,8 +367,8 @@ class Tree:
     def _woken(self, child: ChildTask) -> None:
         """Wake those who wait for the end of this incarnation, and those who wait for a start that will not come."""
         child.ended.set()
-        if child.status is ChildStatus.STOPPED:
-            child.settled.set()
+        if not child.asked:
+            child.settled.set()  # also when it was called off, and is started again only because its siblings are
 
     # -------------------------------------------------------------------------------------------- the supervisor's end
 
