@@ -57,8 +57,12 @@ STANDARD: Final = frozenset(
 )
 
 # From inspect.CO_*: calling such a function runs nothing yet.
-_UNFINISHED: Final = {0x20: "a generator function", 0x200: "an async generator function"}
 _CO_COROUTINE: Final = 0x80
+_UNFINISHED: Final = {
+    _CO_COROUTINE: "an async function",
+    0x20: "a generator function",
+    0x200: "an async generator function",
+}
 
 
 class Command:
@@ -87,7 +91,7 @@ class Command:
 
 
 def unfinished(function: object) -> str | None:
-    """Return what kind of function this is if calling it would run nothing yet; async functions are none of these."""
+    """Return what kind of function this is if calling it would run nothing yet."""
     return next((kind for flag, kind in _UNFINISHED.items() if _code_flags(function) & flag), None)
 
 
@@ -178,10 +182,10 @@ class Bridge:
         name = getattr(function, "__name__", None)
         if not callable(function) or not isinstance(name, str):
             raise TypeError(f"a command must be a function with a name, not {function!r}")
-        kind = unfinished(function)
+        is_async = bool(_code_flags(function) & _CO_COROUTINE)
+        kind = None if is_async else unfinished(function)
         if kind is not None:
             raise TypeError(f"command {name!r} is {kind}; a command must be a plain or an async function")
-        is_async = bool(_code_flags(function) & _CO_COROUTINE)
         if is_async and interruptible:
             raise TypeError(f"command {name!r} is async and cannot be interruptible: it is cancelled in any case")
         flags = {"async": is_async, "concurrent": concurrent, "interruptible": interruptible}
