@@ -174,8 +174,11 @@ class Bridge:
             TypeError: It is not a function with a name, or it is a generator function, or async and interruptible.
         """
         if function is None:
-            # Without functools, which every worker would import.
-            return lambda function: self._register(function, concurrent=concurrent, interruptible=interruptible)
+
+            def register(function: Any) -> Any:
+                return self._register(function, concurrent=concurrent, interruptible=interruptible)
+
+            return register
         return self._register(function, concurrent=concurrent, interruptible=interruptible)
 
     def _register(self, function: Any, *, concurrent: bool, interruptible: bool) -> Any:

@@ -325,7 +325,7 @@ class AsyncServer:
         scope = self._scopes[request_id] = trio.CancelScope()
         self._nursery.start_soon(self._run, request_id, command, arguments, session, scope)
 
-    async def _run(
+    async def _run(  # noqa: ASYNC910  # a task of the server's, for whom only its end matters
         self,
         request_id: int,
         command: Arguments,
@@ -335,10 +335,11 @@ class AsyncServer:
     ) -> None:
         executor = self._executor
         used = session is not None
+        result: Any = None
         try:
             with scope:
                 # An async function: what it returns at once is to be awaited.
-                result: Any = await command.call(arguments, session)  # type: ignore[misc]  # typed as any command
+                result = await command.call(arguments, session)  # type: ignore[misc]  # typed as any command
         except trio.Cancelled:
             # Not by its own scope: the worker ends.
             del self._scopes[request_id]
@@ -348,7 +349,7 @@ class AsyncServer:
             if leaving is not None:
                 self._exit = leaving
                 self._stop_at_once()
-                return  # noqa: ASYNC104  # as above
+                return  # noqa: ASYNC104, ASYNC910  # as above
             reply = executor.raised(request_id, exc, session_used=used)
         else:
             if scope.cancelled_caught:
@@ -405,7 +406,8 @@ def _system_exit(exc: BaseException) -> SystemExit | None:
     group.
     """
     if isinstance(exc, BaseExceptionGroup):
-        for each in exc.exceptions:
+        group: BaseExceptionGroup[BaseException] = exc  # pyright: ignore[reportUnknownVariableType]  # narrowed
+        for each in group.exceptions:
             found = _system_exit(each)
             if found is not None:
                 return found

@@ -234,7 +234,7 @@ class MockWorker:
         asynchronous = commands.flagged("async")
         code: int | None = 0
 
-        async def run(job: Job) -> None:
+        async def run(job: Job) -> None:  # noqa: ASYNC910  # reading has checkpoints
             try:
                 await self._run(job, commands)
                 await self._start(commands, asynchronous, nursery, run, concurrency)
