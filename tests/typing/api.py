@@ -69,10 +69,12 @@ async def pools() -> None:
         await pool.execute_anonymous("greet", {"name": "you"}, timeout=1.0, checkout_timeout=0.5)
         await pool.execute_in_session("user_1", "remember", {"key": "a", "value": 1})
         assert_type(await pool.run_sync(add, 1, 2), int)
+        assert_type(await pool.run_sync(add, 1, 2, idempotent=True), int)
+        await pool.execute_anonymous("greet", {"name": "you"}, idempotent=True)
         await pool.run_sync(add, 1, "2")  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # checked
         async with pool.session() as session:
             assert_type(session.session_id, str)
-            await session.execute("remember", {"key": "a", "value": 1})
+            await session.execute("remember", {"key": "a", "value": 1}, idempotent=True)
         async with pool.checkout("user_1", checkout_timeout=1.0) as worker:
             assert_type(worker, trio_pool.PoolWorker)
             response = await worker.send_command("ping", {}, timeout=5.0)
@@ -91,6 +93,23 @@ async def pools() -> None:
         with pool.events(max_buffer=10) as events:
             async for event in events:
                 assert_type(event, trio_pool.PoolEvent)
+
+
+async def retries(pool: trio_pool.SessionPool) -> None:
+    """Use what tells of retries."""
+    assert_type(pool.config.retry, trio_pool.RetryPolicy)
+    assert_type(trio_pool.PoolConfig(retry={"max_retries": 2}).retry.poison_after, int)
+    assert_type(pool.get_pool_status().metrics.retries, int)
+    try:
+        await pool.execute_in_session("user_1", "recall", idempotent=True)
+    except trio_pool.PoisonRequest as exc:
+        assert_type(exc.workers, tuple[str, ...])
+        assert_type(exc.exits, tuple[trio_pool.Exit | None, ...])
+        assert_type(exc.what + exc.advice + exc.outcome.words, str)
+    with pool.events() as events:
+        async for event in events:
+            if isinstance(event, trio_pool.RequestRetried):
+                assert_type(event.retries, int)
 
 
 async def workers() -> None:
