@@ -82,7 +82,7 @@ async def busy_pool(ledger: Path, **options: Any) -> AsyncGenerator[SessionPool,
     """Open a pool whose only worker is busy with something else until the pool closes."""
     other = ledger.with_name("other")
     async with trio.open_nursery() as nursery, trio_pool.open_pool(APP, size=1, shutdown_grace=0.0, **options) as pool:
-        nursery.start_soon(error_of, pool.execute_anonymous, "work_long", {"ledger": str(other), "token": "o"})
+        nursery.start_soon(error_of, pool.execute_anonymous, "work_long", {"ledger": str(other), "token": "o"})  # noqa: ASYNC111  # it outlives the pool on purpose
         await noted(other, 1)
         yield pool
 
@@ -123,7 +123,7 @@ async def a_closed_pool(ledger: Path) -> BaseException:
 async def a_pool_that_closes_while_it_waits(ledger: Path) -> BaseException:
     found: list[TrioPoolError] = []
     async with trio.open_nursery() as nursery, busy_pool(ledger) as pool:
-        nursery.start_soon(collect, found, pool.execute_anonymous, "work", asked(ledger))
+        nursery.start_soon(collect, found, pool.execute_anonymous, "work", asked(ledger))  # noqa: ASYNC111  # it outlives the pool on purpose
         await trio.testing.wait_all_tasks_blocked()
     return found[0]
 
@@ -132,7 +132,7 @@ async def a_pool_that_closes_while_it_waits(ledger: Path) -> BaseException:
 async def a_session_that_is_ended_while_it_waits(ledger: Path) -> BaseException:
     found: list[TrioPoolError] = []
     async with trio.open_nursery() as nursery, busy_pool(ledger) as pool:
-        nursery.start_soon(collect, found, pool.execute_in_session, "s", "work", asked(ledger))
+        nursery.start_soon(collect, found, pool.execute_in_session, "s", "work", asked(ledger))  # noqa: ASYNC111  # it outlives the pool on purpose
         await trio.testing.wait_all_tasks_blocked()
         await pool.end_session("s")
     return found[0]
@@ -301,7 +301,7 @@ async def a_retry_without_budget(ledger: Path) -> BaseException:
 async def a_pool_that_closes_while_it_runs(ledger: Path) -> BaseException:
     found: list[TrioPoolError] = []
     async with trio.open_nursery() as nursery, trio_pool.open_pool(APP, size=1, shutdown_grace=0.0) as pool:
-        nursery.start_soon(collect, found, pool.execute_anonymous, "work_long", asked(ledger))
+        nursery.start_soon(collect, found, pool.execute_anonymous, "work_long", asked(ledger))  # noqa: ASYNC111  # it outlives the pool on purpose
         await noted(ledger, 1)
     return found[0]
 
