@@ -287,7 +287,7 @@ async def a_command_that_exits(ledger: Path) -> BaseException:
 
 @provokes(trio_pool.WorkerCrashed, MAYBE, 2)
 async def a_retry_that_dies_too(ledger: Path) -> BaseException:
-    async with trio_pool.open_pool(APP, size=2) as pool:
+    async with trio_pool.open_pool(APP, size=1) as pool:
         return await error_of(pool.execute_anonymous, "work", asked(ledger, deaths=9), idempotent=True)
 
 
@@ -333,9 +333,9 @@ async def garbage(ledger: Path) -> BaseException:
         return await error_of(pool.execute_anonymous, "work_wrongly", asked(ledger, how="garbage"))
 
 
-@provokes(trio_pool.BroadcastFailed, YES, 2)
+@provokes(trio_pool.BroadcastFailed, YES, 1)
 async def a_broadcast_that_raises(ledger: Path) -> BaseException:
-    async with trio_pool.open_pool(APP, size=2) as pool:
+    async with trio_pool.open_pool(APP, size=1) as pool:
         return await error_of(pool.broadcast, "work_wrongly", asked(ledger, how="raise"))
 
 
