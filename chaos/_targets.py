@@ -230,29 +230,39 @@ async def _deaths(rounds: int, *, standby: int) -> tuple[list[float], int]:
             await _work(pool, 0.0)
         except TrioPoolError:
             failed += 1
+            await trio.lowlevel.checkpoint()
         else:
             answered.append(time.perf_counter())
 
     with _silence():
         async with open_pool(APP, size=1, standby=standby, restart=restart, name="bench") as pool:
             for _ in range(rounds):
-                with trio.fail_after(PATIENCE):
-                    while not _whole(pool, standby):  # noqa: ASYNC110  # a look now and then, outside of what is measured
-                        await trio.sleep(0.005)
+                await _until(lambda: _whole(pool, standby))
                 answered: list[float] = []
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(victim, pool)
-                    while (pid := _running(pool)) is None:  # noqa: ASYNC110  # as above
-                        await trio.sleep(0.001)
+                    await _until(lambda: _running(pool) is not None)
                     for _ in range(WAITERS):
                         nursery.start_soon(bystander, pool, answered)
-                    while pool.get_pool_status().queued < WAITERS:
-                        await trio.lowlevel.checkpoint()
+                    await _until(lambda: pool.get_pool_status().queued == WAITERS)
+                    pid = _running(pool)
+                    if pid is None:
+                        raise RuntimeError("a command that was to outlast all of this is over")
                     killed = time.perf_counter()
                     os.kill(pid, signal.SIGKILL)
                 if answered:
                     took.append(min(answered) - killed)
+    await trio.lowlevel.checkpoint()
     return took, failed
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    """Wait until it holds, by a look now and then: it is outside of what is measured."""
+    with trio.fail_after(PATIENCE):
+        while True:
+            await trio.sleep(0.002)
+            if condition():
+                break
 
 
 @contextmanager

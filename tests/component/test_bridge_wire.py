@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 import select
 import signal
+import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgpack
 import pytest
-from _wire import MAX_FRAME, PATIENCE, ready_worker
+from _wire import BOOTSTRAP, MAX_FRAME, PATIENCE, ready_worker
 
 from trio_pool._core._frames import encode_header
 from trio_pool._core._messages import encode, encode_json, pieces
@@ -296,6 +299,27 @@ def test_a_fatal_signal_leaves_its_stack_in_the_output() -> None:
         output = worker.output.read()
         assert b"Fatal Python error: Aborted" in output
         assert b"in abort" in output
+
+
+def test_a_worker_whose_application_is_gone_before_it_has_armed_its_lifeline_ends() -> None:
+    """No signal comes of an end that was there already, so it looks; its socket, held by a stranger, says nothing."""
+    ours, theirs = socket.socketpair()
+    lifeline, application = os.pipe()
+    os.close(application)
+    numbers = {"TRIO_POOL_FD": theirs.fileno(), "TRIO_POOL_LIFELINE_FD": lifeline}
+    with ours, theirs:
+        process = subprocess.Popen(
+            [sys.executable, "-P", BOOTSTRAP],
+            pass_fds=tuple(numbers.values()),
+            env={**os.environ, **{name: str(fd) for name, fd in numbers.items()}},
+            start_new_session=True,
+        )
+        os.close(lifeline)
+        try:
+            assert process.wait(PATIENCE) == 1
+        finally:
+            process.kill()
+            process.wait()
 
 
 def test_the_lifeline_takes_the_worker_and_its_group() -> None:
