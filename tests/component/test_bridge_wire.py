@@ -151,7 +151,7 @@ def test_nothing_a_command_prints_touches_the_protocol() -> None:
 
 def test_a_printed_line_is_there_when_the_reply_is() -> None:
     """Output is line-buffered, and no character makes printing fail."""
-    with ready_worker(APP, env={"PYTHONIOENCODING": "ascii"}) as worker:
+    with ready_worker(APP, env={"PYTHONIOENCODING": "ascii", "PYTHONUNBUFFERED": ""}) as worker:
         assert worker.call(1, "say", {"text": "a \N{SNOWMAN}"})["success"]
         lines = [worker.output.readline() for _ in range(3)]
         assert lines[-1] == b"a \\u2603\n"
