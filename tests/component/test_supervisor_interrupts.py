@@ -13,7 +13,7 @@ import trio
 import trio.testing
 from _children import Crash, Puppet, Recorder, leaving, settle
 
-from trio_pool import ChildSpec, Supervisor, open_supervisor
+from trio_pool import ChildError, ChildSpec, ChildStarted, Supervisor, open_supervisor
 from trio_pool._core._restart import Backoff
 from trio_pool._supervision import ChildStatus
 
@@ -178,6 +178,32 @@ async def test_an_interrupt_in_the_observer_stops_the_tree(
             await trio.sleep(1)
     assert (puppet.running, other.running) == (0, 0)
     assert trio.current_time() <= 11.0
+
+
+async def test_a_start_called_off_before_it_began_runs_nothing(autojump_clock: MockClock) -> None:
+    """The tree that is to stop was about to start a child: not even the first line of that child runs."""
+    restarted, late = Puppet([5.0]), Puppet()
+    recorder = Recorder()
+
+    def observer(event: SupervisorEvent) -> None:
+        recorder(event)
+        if isinstance(event, ChildStarted) and event.restarts == 1:
+            raise KeyboardInterrupt  # in the moment in which `late`, who waited for this restart, is launched
+
+    async def refused(supervisor: Supervisor) -> None:
+        with pytest.raises(ChildError, match="closed"):
+            await supervisor.start_child(ChildSpec(id="late", start=late))
+
+    async with trio.open_nursery() as nursery:
+        with leaving(KeyboardInterrupt):
+            specs = [ChildSpec(id="a", start=restarted)]
+            async with open_supervisor("rest_for_one", children=specs, on_event=observer) as supervisor:
+                restarted.starting = 2.0
+                await trio.sleep(6)
+                nursery.start_soon(refused, supervisor)
+                await supervisor.wait()
+    assert late.attempts == []
+    assert recorder.names("late") == ["ChildStopped"]
 
 
 async def test_a_cancelled_of_elsewhere_is_not_swallowed() -> None:
