@@ -6,6 +6,8 @@ BIN := .venv/bin
 # Two stamps, so that the demo does not wait for type checkers to be installed.
 RUN := .venv/.run
 DEV := .venv/.dev
+# A third for one target alone, which most people never run.
+MUTATION := .venv/.mutation
 CONSTRAINTS := .ci/constraints.txt
 # -qq: errors only. The constraints hold for the build backend too.
 PIP := PIP_CONSTRAINT=$(CONSTRAINTS) PIP_DISABLE_PIP_VERSION_CHECK=1 $(BIN)/python -m pip install -qq --no-input
@@ -20,6 +22,8 @@ GREAT ?= 100000
 CYCLES ?= 10000
 STRESS = --storms $(STORMS) --great-storm $(GREAT) --cycles $(CYCLES) -o faulthandler_timeout=1800
 CHAOS ?=
+# Mutants tried at a time.
+JOBS ?= 2
 MAX_LINES := 500
 SOURCES = $(shell find trio_pool chaos -name '*.py')
 TESTS = $(shell find tests docs/examples -name '*.py')
@@ -43,7 +47,7 @@ LONG := load or chaos
 PYTEST = $(BIN)/python -m pytest
 
 .PHONY: help venv demo test test-fast test-protocol test-integration test-stress test-load test-chaos test-all coverage bench matrix docs \
-	document check ruff format async mypy pyright layers lines core-coverage flake clean
+	document mutation check ruff format async mypy pyright layers lines core-coverage flake clean
 
 help:
 	@echo 'make demo              run the demonstration: a pool of workers, killed and frozen while it serves (under 60 s)'
@@ -61,6 +65,7 @@ help:
 	@echo 'make matrix            Python 3.11-3.13 as found x pools of 1, 4 and 16; load at 16   [CHAOS=1: chaos as well]'
 	@echo 'make docs              the documentation, in docs/_build/html'
 	@echo 'make document          break each item of the testing strategy on a copy and see its test fail  [ARGS="--only F-010"]'
+	@echo 'make mutation          test the tests of supervision with mutants of its modules (an hour)  [JOBS=2] [ARGS="--only roster"]'
 	@echo 'make check             lint, types, layers, core coverage, module sizes, documentation'
 	@echo 'make flake T=...       run one test 200 times, stop at its first failure  [N=200]'
 	@echo 'make venv              make .venv with all that the above need'
@@ -84,6 +89,11 @@ $(RUN): pyproject.toml $(CONSTRAINTS)
 $(DEV): $(RUN)
 	@echo 'installing the development tools'
 	@$(PIP) -e .[chaos,docs,dspy,testing,dev]
+	@touch $@
+
+$(MUTATION): $(DEV)
+	@echo 'installing what makes mutants'
+	@$(PIP) -e .[chaos,docs,dspy,testing,dev,mutation]
 	@touch $@
 
 demo: $(RUN)
@@ -133,6 +143,9 @@ docs: $(DEV)
 
 document: $(DEV)
 	$(BIN)/python docs/document/mutate.py $(ARGS)
+
+mutation: $(MUTATION)
+	$(BIN)/python .ci/mutation/campaign.py --jobs $(JOBS) $(ARGS)
 
 # Separate targets, so that `make -k check` reports everything that is wrong at once.
 check: ruff format async mypy pyright layers lines core-coverage docs

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextvars
 import logging
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import attrs
+import pytest
 import trio
 import trio.testing
 from _children import Crash, Puppet, Recorder, leaving, settle
 
 from trio_pool import Backoff, ChildSpec, PlannedExit, RestartIntensityExceeded, open_supervisor, supervisor_spec
-from trio_pool._supervision import ChildExited, ChildStarted, ChildStatus
+from trio_pool._supervision import ChildExited, ChildIgnored, ChildStarted, ChildStatus, Ending, SupervisorEvent
 
 if TYPE_CHECKING:
-    import pytest
     from trio.testing import MockClock
 
 # --------------------------------------------------------------------------------------------------- events and logging
@@ -122,6 +123,27 @@ async def test_a_start_is_told_when_its_delay_is_over(autojump_clock: MockClock)
         await trio.sleep(20)
     told = [(type(event).__name__, event.at) for event in recorder.events[5:9]]
     assert told == [("ChildStarted", 2.0), ("ChildExited", 2.0), ("ChildRestartScheduled", 2.0), ("ChildStarting", 6.0)]
+
+
+@pytest.mark.parametrize("kind", [SupervisorEvent, *SupervisorEvent.__subclasses__()], ids=lambda kind: kind.__name__)
+def test_events_are_small_frozen_and_made_by_name(kind: type[SupervisorEvent]) -> None:
+    """A supervisor of a hundred thousand children makes many; and whoever makes one in a test says what is what."""
+    assert {field.name for field in attrs.fields(kind) if not field.kw_only} == set()
+    values = {field.name: None for field in attrs.fields(kind)}
+    event: Any = kind(**{**values, "child_id": "a"})  # type: ignore[arg-type]  # whatever the values are
+    assert not hasattr(event, "__dict__")
+    with pytest.raises(AttributeError):
+        event.child_id = "b"
+
+
+async def test_events_say_when_and_compare_by_what_happened(autojump_clock: MockClock) -> None:
+    """The time is Trio's unless given; whose supervisor's they are, and how an exit counts, makes them no different."""
+    await trio.sleep(3)
+    assert ChildIgnored(child_id="a").at == 3.0
+    assert ChildIgnored(child_id="a").supervisor == ()
+    assert ChildIgnored(child_id="a", supervisor=("one",)) == ChildIgnored(child_id="a", supervisor=("two",))
+    exits = [ChildExited(child_id="a", error=None, planned=False, reason=reason) for reason in (None, Ending.CLEAN)]
+    assert exits[0] == exits[1] == ChildExited(child_id="a", error=None, planned=False)
 
 
 # ----------------------------------------------------------------------------------------------------------- the tree

@@ -6,6 +6,7 @@ import math
 from functools import partial
 from typing import Any
 
+import attrs
 import pytest
 import trio
 from _children import Puppet
@@ -71,6 +72,12 @@ def test_defaults_are_otps() -> None:
     settings = Settings()
     assert (settings.strategy, settings.auto_shutdown, settings.stop_order) == ("one_for_one", "never", "newest_first")
     assert (settings.max_restarts, settings.within, settings.backoff.plain(9)) == (3, 5.0, 0.0)
+
+
+@pytest.mark.parametrize("kind", [ChildSpec, Settings])
+def test_values_are_given_by_name(kind: type) -> None:
+    """Nobody has to know the order of the fields, which may change."""
+    assert {field.name for field in attrs.fields(kind) if not field.kw_only} == set()
 
 
 @pytest.mark.parametrize("field", ["id", "start"])

@@ -120,7 +120,7 @@ def test_delays_never_shrink(backoff: Backoff, attempt: int) -> None:
 def test_delays_are_immediate_then_initial_then_grow_to_the_maximum() -> None:
     """The sequence is the documented one."""
     backoff = Backoff(initial=0.5, factor=2, maximum=3, jitter="none")
-    assert [backoff.plain(attempt) for attempt in range(1, 7)] == [0.0, 0.5, 1.0, 2.0, 3.0, 3.0]
+    assert [backoff.plain(attempt) for attempt in range(7)] == [0.0, 0.0, 0.5, 1.0, 2.0, 3.0, 3.0]
     assert [backoff.delay(attempt, rng(1)) for attempt in range(1, 7)] == [0.0, 0.5, 1.0, 2.0, 3.0, 3.0]
 
 
@@ -177,6 +177,15 @@ def test_a_backoff_names_the_field_it_refuses(field: str, value: Any) -> None:
     """Values that mean nothing, or undo the backoff (no stability needed, growth below 1), are ValueErrors."""
     with pytest.raises(ValueError, match=f"^{field} must"):
         Backoff(**{field: value})
+
+
+def test_defaults_are_the_documented_ones() -> None:
+    """A tenth of a second doubling to ten, forgotten after five; half a minute, and a limit that suits the slots."""
+    backoff, policy = Backoff(), RestartPolicy()
+    assert (backoff.initial, backoff.factor, backoff.maximum, backoff.reset_after) == (0.1, 2.0, 10.0, 5.0)
+    assert backoff.jitter is Jitter.FULL
+    assert (policy.restart, policy.max_restarts, policy.within) == (Restart.PERMANENT, None, 30.0)
+    assert policy.backoff == backoff
 
 
 # ---------------------------------------------------------------------------------------------------------------- timer
@@ -300,6 +309,8 @@ def test_the_check_looks_at_the_edge() -> None:
     policy.check(2)
     RestartPolicy(max_restarts=4, within=7.125, backoff=backoff).check(1)
     RestartPolicy(max_restarts=math.inf, within=1.0, backoff=backoff).check(1)
+    with pytest.raises(ValueError, match=r"take 1\.5 s over 2 slot"):  # a second and a half each, no less
+        RestartPolicy(max_restarts=3, within=1.5, backoff=backoff).check(2)
 
 
 def test_an_effective_policy_gives_up_in_the_slowest_crash_loop() -> None:
@@ -345,7 +356,16 @@ def test_a_policy_names_the_field_it_refuses(fields: dict[str, Any], message: st
         RestartPolicy(**fields)
 
 
+@pytest.mark.parametrize("kind", [Backoff, RestartPolicy])
+def test_values_are_given_by_name(kind: Any) -> None:
+    """Three numbers in a row would say nothing to a reader."""
+    with pytest.raises(TypeError, match="positional"):
+        kind(1)
+
+
 def test_the_policy_is_frozen() -> None:
     """A policy in use cannot change under the supervisor."""
+    with pytest.raises(AttributeError):
+        Backoff().initial = 1.0  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]  # as below
     with pytest.raises(AttributeError):
         RestartPolicy().within = 1.0  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]  # that is the point
