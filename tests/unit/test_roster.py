@@ -7,8 +7,8 @@ from random import Random
 import pytest
 
 from trio_pool._core._restart import Backoff, BackoffTimer, Restart, RestartWindow
-from trio_pool._core._roster import Halt, Launch, Member, Roster, Verdict
-from trio_pool._core._strategy import AutoShutdown, ChildStatus, Ending, Strategy, member_of
+from trio_pool._core._roster import Halt, Launch, Member, Roster, Ruling, Verdict
+from trio_pool._core._strategy import AutoShutdown, ChildStatus, ChildType, Ending, Strategy, member_of
 
 BACKOFF = Backoff(initial=4.0, maximum=4.0, jitter="none")
 
@@ -141,6 +141,30 @@ def test_a_delay_stands_before_the_first_start() -> None:
     assert crew.take() == ["+c"]
 
 
+def test_a_launch_says_whether_it_is_a_restart_and_how_long_it_waits() -> None:
+    """None is a start that somebody waits for, unless it has to wait in a restart's place; 0 is a restart at once."""
+    crew = Crew("a", "one_for_all")
+    a, b = crew["a"], crew.add("b")
+    assert crew.roster.steps(7.0) == [Launch(b, None)]
+    assert crew.roster.ended(a, Ending.CRASHED, 7.0) == Ruling(Verdict.RESTART, 0.0)
+    assert crew.roster.steps(7.0) == [Halt(b)]
+    crew.roster.halted(b, 7.0)
+    assert crew.roster.steps(8.0) == [Launch(a, 0.0)]
+    assert crew.roster.ended(a, Ending.CRASHED, 8.0) == Ruling(Verdict.RESTART, 4.0)
+    assert crew.roster.steps(9.0) == [Launch(a, 3.0)]
+    crew.roster.stop(a)
+    crew.roster.halted(a, 11.0)
+    assert crew.roster.steps(11.0) == [Launch(b, 1.0)]
+    for now in (12.0, 13.0):
+        crew.roster.stop(b)
+        crew.roster.halted(b, now)
+        crew.roster.begin(b)
+        assert crew.roster.steps(now) == [Launch(b, None)]
+    crew.roster.started(b, 13.0)
+    b.restart = Restart.TEMPORARY
+    assert crew.roster.ended(b, Ending.CRASHED, 13.0) == Ruling(Verdict.LEAVE, 0.0)
+
+
 def test_a_failure_widens_what_is_under_way() -> None:
     """A restart being started is called off when one before it fails."""
     crew = Crew("abc", "rest_for_one")
@@ -265,6 +289,7 @@ def test_closing_calls_off_what_waits() -> None:
     crew = Crew("abc", "one_for_all")
     crew.obey = False
     crew.end("a")
+    assert not crew.roster.closed
     assert [member.id for member in crew.roster.close()] == ["a"]
     assert crew.roster.closed
     crew.roster.halted(crew["c"], 0.0)
@@ -308,3 +333,6 @@ def test_words_are_checked_by_name() -> None:
 def test_a_member_says_who_it_is() -> None:
     """In a debugger."""
     assert repr(Crew("a")["a"]) == "<Member 'a' running>"
+    plain = Member("b", BackoffTimer(BACKOFF, Random(1)))  # noqa: S311  # as above
+    assert (plain.restart, plain.significant, plain.kind) == (Restart.PERMANENT, False, ChildType.WORKER)
+    assert (plain.status, plain.starts, plain.alive) == (ChildStatus.STOPPED, 0, False)
