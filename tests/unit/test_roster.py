@@ -289,9 +289,10 @@ def test_closing_calls_off_what_waits() -> None:
     crew = Crew("abc", "one_for_all")
     crew.obey = False
     crew.end("a")
-    assert not crew.roster.closed
-    assert [member.id for member in crew.roster.close()] == ["a"]
-    assert crew.roster.closed
+    new = crew.add("d")
+    assert [member.id for member in crew.roster.close()] == ["a", "d"]
+    assert (crew["a"].status, new.status) == (ChildStatus.STOPPED, ChildStatus.STOPPED)
+    assert "d" not in crew.roster.members  # it never came up
     crew.roster.halted(crew["c"], 0.0)
     assert crew["c"].status is ChildStatus.STOPPED
     crew.take()

@@ -123,7 +123,7 @@ class Roster(Generic[M]):
         forgetful: Forget every child that has ended for good, as dynamic supervisors do.
     """
 
-    __slots__ = ("_auto_shutdown", "_forgetful", "_work", "closed", "members", "strategy", "window")
+    __slots__ = ("_auto_shutdown", "_forgetful", "_work", "members", "strategy", "window")
 
     def __init__(
         self,
@@ -134,7 +134,6 @@ class Roster(Generic[M]):
         forgetful: bool = False,
     ) -> None:
         self.members: dict[str, M] = {}
-        self.closed = False
         self.window = window
         self.strategy = strategy
         self._auto_shutdown = auto_shutdown
@@ -225,7 +224,6 @@ class Roster(Generic[M]):
 
     def close(self) -> list[M]:
         """The supervisor stops: nothing is started any more. Return the members that had been waiting to be."""
-        self.closed = True
         waiting = [member for member in self._ordered(self._work) if not member.alive]
         for member in waiting:
             self.retire(member)
