@@ -165,6 +165,40 @@ def test_a_launch_says_whether_it_is_a_restart_and_how_long_it_waits() -> None:
     assert crew.roster.ended(b, Ending.CRASHED, 13.0) == Ruling(Verdict.LEAVE, 0.0)
 
 
+@pytest.mark.parametrize("way", ["crashes", "makes way for a restart", "is stopped", "comes to its end"])
+def test_a_stable_run_counts_whatever_ended_it(way: str) -> None:
+    """Earlier restarts are forgotten after five seconds of running, so the next one is at once again."""
+    crew = Crew("ab", "one_for_all", b="transient")
+    assert [crew.roster.ended(crew["b"], Ending.CRASHED, 0.0).delay for _ in range(2)] == [0.0, 4.0]
+    crew.now = 4.0
+    crew.advance()
+    crew.now = 9.0
+    if way == "makes way for a restart":
+        crew.end("a")
+    elif way == "is stopped":
+        crew.roster.stop(crew["b"])
+        crew.roster.halted(crew["b"], crew.now)
+    elif way == "comes to its end":
+        crew.end("b", Ending.CLEAN)
+    if not crew["b"].alive:
+        crew.roster.begin(crew["b"])
+        crew.advance()
+    assert crew.roster.ended(crew["b"], Ending.CRASHED, 9.0).delay == 0.0
+
+
+def test_nobody_waits_for_a_restart_that_was_called_off() -> None:
+    """Whoever is behind one that is told to stop does not rely on it any more."""
+    crew = Crew("ab", "one_for_all")
+    crew.obey = False
+    crew.end("a")
+    crew.roster.halted(crew["b"], 0.0)
+    crew.advance()
+    assert crew.take() == ["-b", "+a"]
+    crew.roster.stop(crew["a"])
+    crew.advance()
+    assert crew.take() == ["+b"]
+
+
 def test_a_failure_widens_what_is_under_way() -> None:
     """A restart being started is called off when one before it fails."""
     crew = Crew("abc", "rest_for_one")
@@ -253,7 +287,7 @@ def test_ignored_starts() -> None:
     """They keep their place, save for temporary members."""
     crew = Crew("")
     for name, restart in (("a", "permanent"), ("b", "temporary")):
-        crew.roster.ignored(crew.add(name, restart), 0.0)
+        crew.roster.ignored(crew.add(name, restart))
     assert list(crew.roster.members) == ["a"]
     assert crew["a"].starts == 0
 
@@ -261,7 +295,7 @@ def test_ignored_starts() -> None:
 def test_a_restart_of_one_that_never_ran_is_charged_like_any_other() -> None:
     """One whose first start was ignored is started along with its siblings; if that fails again and again, it ends."""
     crew = Crew("a", "one_for_all", limit=2)
-    crew.roster.ignored(crew.add("b"), 0.0)
+    crew.roster.ignored(crew.add("b"))
     crew.obey = False
     crew.end("a")
     crew.roster.started(crew["a"], 0.0)

@@ -182,9 +182,8 @@ class Roster(Generic[M]):
         if gone and self.members.get(member.id) is member:
             del self.members[member.id]
 
-    def ignored(self, member: M, now: float) -> None:
+    def ignored(self, member: M) -> None:
         """The start of a member declined to run: its specification is kept without a child, a temporary one is not."""
-        member.timer.ended(now)
         member.established = True
         self.retire(member)
 
@@ -201,7 +200,6 @@ class Roster(Generic[M]):
         else:
             # Charged once, however many siblings the strategy takes along.
             if not self.window.charge(now):
-                member.timer.ended(now)
                 self.retire(member)
                 return Ruling(Verdict.GIVE_UP)
             delay = member.timer.next_delay(now)

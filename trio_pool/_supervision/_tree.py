@@ -324,7 +324,7 @@ class Tree:
             self._emit(ChildStopped, child.id, error=error)
         elif is_ignored(error) and not child.started:
             child.ignored = not child.settled.is_set()
-            self._roster.ignored(child, now)
+            self._roster.ignored(child)
             self._woken(child)
             self._log(logging.DEBUG, child, "declined to start")
             self._emit(ChildIgnored, child.id)
