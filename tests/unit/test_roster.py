@@ -186,6 +186,16 @@ def test_a_stable_run_counts_whatever_ended_it(way: str) -> None:
     assert crew.roster.ended(crew["b"], Ending.CRASHED, 9.0).delay == 0.0
 
 
+def test_one_for_one_restarts_side_by_side() -> None:
+    """Nobody waits for anybody else's restart."""
+    crew = Crew("ab")
+    for name in "ab":
+        crew.roster.ended(crew[name], Ending.CRASHED, 0.0)
+    crew.obey = False
+    crew.advance()
+    assert crew.take() == ["+a", "+b"]
+
+
 def test_nobody_waits_for_a_restart_that_was_called_off() -> None:
     """Whoever is behind one that is told to stop does not rely on it any more."""
     crew = Crew("ab", "one_for_all")
