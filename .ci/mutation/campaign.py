@@ -26,7 +26,7 @@ import tomllib
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Final, TypeAlias
 
 import attrs
 
@@ -34,8 +34,9 @@ import attrs
 from mutants import Mutant, mutants_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
+Key: TypeAlias = tuple[str, str, str, str]
 ROOT: Final = Path(__file__).resolve().parents[2]
 EXPLAINED: Final = Path(__file__).with_name("survivors.toml")
 
@@ -56,7 +57,7 @@ TEST_TIMEOUT: Final = 20
 STAGE_TIMEOUT: Final = 180
 """Seconds for all tests of a stage, which take ten; only a mutant that hangs outside of any test gets there."""
 
-KILLED, TIMEOUT, SURVIVED = "killed", "timeout", "SURVIVED"
+KILLED, TIMEOUT, SURVIVED, EXPECTED = "killed", "timeout", "SURVIVED", "explained"
 
 
 @attrs.frozen
@@ -185,7 +186,7 @@ def _kill_marked(mark: str) -> None:
                     os.kill(int(entry), signal.SIGKILL)
 
 
-def explanations() -> dict[tuple[str, str, str, str], str]:
+def explanations() -> dict[Key, str]:
     """Return why each explained mutant survives."""
     data = tomllib.loads(EXPLAINED.read_text(encoding="utf-8"))
     return {(item["file"], item["inside"], item["old"], item["new"]): item["why"] for item in data.get("survivor", [])}
@@ -195,14 +196,18 @@ def chosen(options: argparse.Namespace) -> list[Mutant]:
     """Return the mutants that the options ask for."""
     wanted = [file for file in modules() if not options.only or any(part in file for part in options.only)]
     mutants = [mutant for file in wanted for mutant in mutants_of(file, (ROOT / file).read_text(encoding="utf-8"))]
-    if options.again:
-        lines = [json.loads(line) for line in options.again.read_text(encoding="utf-8").splitlines()]
-        keys = {tuple(line["key"]) for line in lines if line["verdict"] != KILLED}
-        mutants = [mutant for mutant in mutants if mutant.key in keys]
     if options.sample:
         drawn = random.Random(options.seed).sample(mutants, min(options.sample, len(mutants)))  # noqa: S311  # no secret
         mutants = [mutant for mutant in mutants if mutant in drawn]
     return mutants
+
+
+def known(mutants: Iterable[Mutant], file: Path) -> list[Outcome]:
+    """Return the outcomes of those mutants that were killed according to the results of an earlier campaign."""
+    lines = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    killed = {tuple(line["key"]): line for line in lines if line["verdict"] != SURVIVED}
+    lines_of = ((mutant, killed.get(mutant.key)) for mutant in mutants)
+    return [Outcome(mutant, line["verdict"], line["by"]) for mutant, line in lines_of if line]
 
 
 def try_all(trees: Sequence[Tree], mutants: Iterable[Mutant]) -> Iterable[Outcome]:
@@ -226,7 +231,12 @@ def try_all(trees: Sequence[Tree], mutants: Iterable[Mutant]) -> Iterable[Outcom
         pool.shutdown(cancel_futures=True)  # after a Ctrl-C: those under way come to their end, no others begin
 
 
-def summary(outcomes: Sequence[Outcome], explained: dict[tuple[str, str, str, str], str]) -> str:
+def judged(outcome: Outcome, explained: Mapping[Key, str]) -> str:
+    """Return the verdict, or ``explained`` for a survivor that is."""
+    return EXPECTED if outcome.verdict == SURVIVED and outcome.mutant.key in explained else outcome.verdict
+
+
+def summary(outcomes: Sequence[Outcome], explained: Mapping[Key, str]) -> str:
     """Return the figures as a table, a row for each module."""
     rows = [
         "| module | mutants | killed | by a time-out | survived, explained | survived |",
@@ -234,17 +244,25 @@ def summary(outcomes: Sequence[Outcome], explained: dict[tuple[str, str, str, st
     ]
     counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
     for outcome in outcomes:
-        verdict = outcome.verdict
-        if verdict == SURVIVED and outcome.mutant.key in explained:
-            verdict = "explained"
+        verdict = judged(outcome, explained)
         for name in (outcome.mutant.file, "all"):
             counts[name][verdict] += 1
     for name, count in sorted(counts.items(), key=lambda item: (item[0] == "all", item[0])):
         killed = count[KILLED] + count[TIMEOUT]
         rows.append(
-            f"| {name} | {count.total()} | {killed} | {count[TIMEOUT]} | {count['explained']} | {count[SURVIVED]} |"
+            f"| {name} | {count.total()} | {killed} | {count[TIMEOUT]} | {count[EXPECTED]} | {count[SURVIVED]} |"
         )
     return "\n".join(rows)
+
+
+def record(results: IO[str] | None, outcome: Outcome) -> None:
+    """Write down an outcome, if somebody asked for that."""
+    if results is None:
+        return
+    mutant = outcome.mutant
+    line = {"key": mutant.key, "line": mutant.line, "operator": mutant.operator, "verdict": outcome.verdict}
+    results.write(json.dumps({**line, "by": outcome.by}) + "\n")
+    results.flush()
 
 
 def main() -> int:
@@ -262,35 +280,34 @@ def main() -> int:
         "--results", type=Path, metavar="FILE", help="where to write the outcomes, a line of JSON for each"
     )
     parser.add_argument(
-        "--again", type=Path, metavar="FILE", help="only those that were not killed according to this file"
+        "--again", type=Path, metavar="FILE", help="believe such a file where it says killed, and try the others"
     )
     options = parser.parse_args()
     mutants, explained = chosen(options), explanations()
     if not mutants:
         parser.error("there is no such mutant")
-    outcomes: list[Outcome] = []
+    outcomes = known(mutants, options.again) if options.again else []
+    told = {outcome.mutant.key for outcome in outcomes}
+    rest = [mutant for mutant in mutants if mutant.key not in told]
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder, contextlib.ExitStack() as stack:
         results = stack.enter_context(options.results.open("w", encoding="utf-8")) if options.results else None
         trees = [Tree(Path(folder, str(number))) for number in range(max(1, options.jobs))]
-        print(f"{len(mutants)} mutants; running the tests unmutated", flush=True)
+        print(f"{len(mutants)} mutants, {len(rest)} to try; running the tests unmutated", flush=True)
         for tree in trees:
-            for arguments in stages(mutants[0].file):
+            for arguments in stages(SUPERVISION):  # all tests there are
                 verdict, by = tree.run(arguments, compile_all=True)
                 if verdict != SURVIVED:
                     print(f"do not pass unmutated: {verdict} {by}")
                     return 2
             tree.forget_compiled()
-        for outcome in try_all(trees, mutants):
+        for outcome in outcomes:
+            record(results, outcome)
+        for outcome in try_all(trees, rest):
             outcomes.append(outcome)
-            verdict = outcome.verdict
-            if verdict == SURVIVED and outcome.mutant.key in explained:
-                verdict = "explained"
+            record(results, outcome)
+            verdict = judged(outcome, explained)
             place = f"[{len(outcomes)}/{len(mutants)}]"
             print(f"{place:>11} {verdict:<9} {outcome.seconds:5.1f} s  {outcome.mutant} {outcome.by}", flush=True)
-            if results:
-                record = {"key": outcome.mutant.key, "line": outcome.mutant.line, "operator": outcome.mutant.operator}
-                results.write(json.dumps({**record, "verdict": outcome.verdict, "by": outcome.by}) + "\n")
-                results.flush()
     print(summary(outcomes, explained))
     left = [outcome.mutant for outcome in outcomes if outcome.verdict == SURVIVED]
     unexplained = [mutant for mutant in left if mutant.key not in explained]
