@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import attrs
 import pytest
 import trio
 import trio.testing
@@ -295,6 +297,9 @@ def test_ctrl_c_leaves_no_process() -> None:
     ("make", "message"),
     [
         (lambda: CommandLine("sleep 5"), "argv must be a sequence of strings, not 'sleep 5'; there is no shell"),
+        (lambda: CommandLine(b"sleep"), "argv must be a sequence of strings, not b'sleep'; there is no shell"),
+        (lambda: CommandLine({"sleep", "5"}), "argv must be a sequence of strings, not {"),
+        (lambda: CommandLine(["sleep", b"5"]), "argv must be a sequence of strings, the first being the program"),
         (lambda: CommandLine([]), "argv must be a sequence of strings, the first being the program"),
         (lambda: CommandLine(["a"], stdout=subprocess.PIPE), "stdout must not be a pipe"),
         (lambda: CommandLine(["a"], stderr=subprocess.PIPE), "stderr must not be a pipe"),
@@ -304,6 +309,75 @@ def test_what_is_no_command_line(make: Any, message: str) -> None:
     """Refused when it is written down, not when it is started."""
     with pytest.raises(ValueError, match=message):
         make()
+
+
+async def test_a_process_gets_what_it_was_given(tmp_path: Path) -> None:
+    """Working directory, environment and outputs as told; its standard input is empty whatever the application has."""
+    script = "pwd; echo $WORD; echo trouble >&2; cat; echo end"
+    reader, writer = os.pipe()
+    usual = os.dup(0)
+    os.dup2(reader, 0)
+    try:
+        with (tmp_path / "out").open("wb") as out, (tmp_path / "err").open("wb") as err:
+            command = CommandLine(["/bin/sh", "-c", script], cwd=tmp_path, env={"WORD": "x"}, stdout=out, stderr=err)
+            with trio.fail_after(LONG):
+                await command()
+    finally:
+        os.dup2(usual, 0)
+        for descriptor in (usual, reader, writer):
+            os.close(descriptor)
+    assert (tmp_path / "out").read_text().split() == [str(tmp_path), "x", "end"]
+    assert (tmp_path / "err").read_text() == "trouble\n"
+
+
+async def test_only_zero_is_a_clean_code_unless_others_are_given() -> None:
+    """As everywhere."""
+    await CommandLine(["true"])()
+    with pytest.raises(ProcessFailed):
+        await CommandLine(["false"])()
+
+
+async def test_the_stop_signal_may_be_another(tmp_path: Path) -> None:
+    """A program that stops by itself at SIGUSR1 gets that, and in time."""
+    script = f"trap 'echo > {tmp_path}/told; exit' USR1; echo > {tmp_path}/ready; sleep 1000 & wait"
+    command = CommandLine(["sh", "-c", script], stop_signal=signal.SIGUSR1)
+    async with open_supervisor() as supervisor:
+        await supervisor.start_child(ChildSpec(id="a", start=command))
+        await appears(tmp_path / "ready")
+    assert (tmp_path / "told").exists()
+
+
+async def test_outside_of_supervision_a_process_has_five_seconds(mock_clock: MockClock, tmp_path: Path) -> None:
+    """On a clock that stands still between the jumps: not a moment less, and then it is killed."""
+    script = f"trap 'echo > {tmp_path}/told' TERM; echo > {tmp_path}/ready; while :; do sleep 1000 & wait; done"
+    async with trio.open_nursery() as nursery:
+        running = await nursery.start(CommandLine(["sh", "-c", script]))
+        await appears_without_clock(tmp_path / "ready")
+        nursery.cancel_scope.cancel()
+        with trio.CancelScope(shield=True):
+            await appears_without_clock(tmp_path / "told")
+            mock_clock.jump(4.9)
+            await trio.testing.wait_all_tasks_blocked()
+            assert state_of(running.pid) != ""
+            mock_clock.jump(0.2)
+    assert state_of(running.pid) == ""
+
+
+async def appears_without_clock(path: Path) -> None:
+    """Wait until another process has made a file, where Trio's clock does not run."""
+    while not path.exists():  # noqa: ASYNC240  # there is no event to wait for
+        await trio.to_thread.run_sync(time.sleep, 0.005)
+
+
+def test_a_command_line_is_a_value() -> None:
+    """Equal ones are equal, none of them changes, and beside the program all is given by name."""
+    assert CommandLine(["a", Path("b")]) == CommandLine(("a", "b"))
+    assert RunningProcess(1, ("a",)) == RunningProcess(1, ("a",))
+    assert [field.name for field in attrs.fields(CommandLine) if not field.kw_only] == ["argv"]
+    for value in (CommandLine(["a"]), RunningProcess(1, ("a",))):
+        with pytest.raises(AttributeError):
+            value.argv = ("b",)  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]  # that is the point
+    assert CommandLine(["a"]).kill_grace == 2.0
 
 
 # ----------------------------------------------------------------------------------------------------- context managers
@@ -361,6 +435,15 @@ async def test_a_context_that_cannot_be_entered_is_a_failed_start() -> None:
     async with open_supervisor() as supervisor:
         with pytest.raises(Crash, match="no"):
             await supervisor.start_child(ChildSpec(id="a", start=HeldOpen(broken)))
+
+
+def test_what_cannot_be_held_open_is_refused_when_it_is_written_down() -> None:
+    """And the value is one that does not change."""
+    with pytest.raises(TypeError, match="callable"):
+        HeldOpen(3)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]  # that is the point
+    held = HeldOpen(Resource().open)
+    with pytest.raises(AttributeError):
+        held.factory = held.factory  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]  # likewise
 
 
 async def test_children_of_every_kind_side_by_side(autojump_clock: MockClock) -> None:
