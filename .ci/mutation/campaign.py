@@ -46,7 +46,8 @@ GOAL: Final = 0.95
 CORE: Final = ("trio_pool/_core/_restart.py", "trio_pool/_core/_roster.py", "trio_pool/_core/_strategy.py")
 SUPERVISION: Final = "trio_pool/_supervision"
 
-UNIT: Final = ("tests/unit/test_roster.py", "tests/unit/test_restart.py", "tests/unit/test_child_spec.py")
+OWN: Final = {CORE[0]: "tests/unit/test_restart.py", CORE[1]: "tests/unit/test_roster.py"}
+"""The tests of one module alone, which come first."""
 
 LAST: Final = ("test_supervisor_disturbed.py", "test_supervisor_model.py")
 """Of the component tests these come last: the slowest ones, and those that spend time on making a failure smaller."""
@@ -91,10 +92,8 @@ def stages(file: str) -> list[list[str]]:
     folder = ROOT / "tests" / "component"
     names = sorted(path.name for path in folder.glob("test_supervisor*.py"))
     component = [f"tests/component/{name}" for name in sorted(names, key=lambda name: name in LAST)]
-    own = [name for name in UNIT if Path(file).stem.removeprefix("_") in name]
-    first = own or ["tests/unit/test_child_spec.py"]
-    quick = [*first, *(name for name in UNIT if name not in first), *component, "-m", "not slow"]
-    return [*([own] if own else []), quick, [*component, "-m", "slow"]]
+    quick = ["tests/unit/test_child_spec.py", *component, "-m", "not slow"]
+    return [*([[OWN[file]]] if file in OWN else []), quick, [*component, "-m", "slow"]]
 
 
 class Tree:
@@ -294,7 +293,7 @@ def main() -> int:
         trees = [Tree(Path(folder, str(number))) for number in range(max(1, options.jobs))]
         print(f"{len(mutants)} mutants, {len(rest)} to try; running the tests unmutated", flush=True)
         for tree in trees:
-            for arguments in stages(SUPERVISION):  # all tests there are
+            for arguments in [list(OWN.values()), *stages(SUPERVISION)]:
                 verdict, by = tree.run(arguments, compile_all=True)
                 if verdict != SURVIVED:
                     print(f"do not pass unmutated: {verdict} {by}")
