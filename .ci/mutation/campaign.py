@@ -36,7 +36,7 @@ from mutants import Mutant, mutants_of
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-Key: TypeAlias = tuple[str, str, str, str]
+Key: TypeAlias = tuple[str, str, str, str, int]
 ROOT: Final = Path(__file__).resolve().parents[2]
 EXPLAINED: Final = Path(__file__).with_name("survivors.toml")
 
@@ -187,8 +187,9 @@ def _kill_marked(mark: str) -> None:
 
 def explanations() -> dict[Key, str]:
     """Return why each explained mutant survives."""
-    data = tomllib.loads(EXPLAINED.read_text(encoding="utf-8"))
-    return {(item["file"], item["inside"], item["old"], item["new"]): item["why"] for item in data.get("survivor", [])}
+    survivors = tomllib.loads(EXPLAINED.read_text(encoding="utf-8"))["survivor"]
+    parts = ("file", "inside", "old", "new")
+    return {(*(item[part] for part in parts), item.get("nth", 1)): item["why"] for item in survivors}
 
 
 def chosen(options: argparse.Namespace) -> list[Mutant]:

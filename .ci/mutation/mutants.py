@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -119,12 +120,14 @@ class Mutant:
     """The first changed line, without its indentation."""
     new: str
     """What stands there instead; empty if the line is gone."""
+    nth: int
+    """Which of those that look the same in all of the above, from 1."""
     text: str = attrs.field(repr=False)
 
     @property
-    def key(self) -> tuple[str, str, str, str]:
+    def key(self) -> tuple[str, str, str, str, int]:
         """What tells it apart, whatever lines are added above it."""
-        return self.file, self.inside, self.old, self.new
+        return self.file, self.inside, self.old, self.new, self.nth
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line} {self.inside}: {self.old!r} -> {self.new!r}"
@@ -217,6 +220,7 @@ def _place(text: str, line: int) -> str:
 def mutants_of(file: str, text: str) -> Iterator[Mutant]:
     """Yield the mutants of a module, each text once, without those that mean the same as the module itself."""
     seen = {_meaning(text)}
+    alike: Counter[tuple[str, str, str]] = Counter()
     nodes = list(ast_nodes(get_ast(text)))
     for name, operator in operators().items():
         count = sum(1 for node in nodes for _ in operator.mutation_positions(node))
@@ -232,4 +236,6 @@ def mutants_of(file: str, text: str) -> Iterator[Mutant]:
             # The empty lines before a decorator go with it.
             line = next((number for number in range(start, stop) if before[number].strip()), start)
             new = next((other.strip() for other in after[into:end] if other.strip()), "")
-            yield Mutant(file, _place(text, line + 1), line + 1, name, before[line].strip(), new, mutated)
+            place, old = _place(text, line + 1), before[line].strip()
+            alike[place, old, new] += 1
+            yield Mutant(file, place, line + 1, name, old, new, alike[place, old, new], mutated)

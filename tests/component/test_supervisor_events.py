@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextvars
+import gc
 import logging
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -13,7 +15,15 @@ import trio.testing
 from _children import Crash, Puppet, Recorder, leaving, settle
 
 from trio_pool import Backoff, ChildSpec, PlannedExit, RestartIntensityExceeded, open_supervisor, supervisor_spec
-from trio_pool._supervision import ChildExited, ChildIgnored, ChildStarted, ChildStatus, Ending, SupervisorEvent
+from trio_pool._supervision import (
+    ChildExited,
+    ChildIgnored,
+    ChildStarted,
+    ChildStatus,
+    Ending,
+    SupervisorEvent,
+    _events,
+)
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -125,7 +135,11 @@ async def test_a_start_is_told_when_its_delay_is_over(autojump_clock: MockClock)
     assert told == [("ChildStarted", 2.0), ("ChildExited", 2.0), ("ChildRestartScheduled", 2.0), ("ChildStarting", 6.0)]
 
 
-@pytest.mark.parametrize("kind", [SupervisorEvent, *SupervisorEvent.__subclasses__()], ids=lambda kind: kind.__name__)
+# Not `__subclasses__()`: attrs makes each class anew to give it slots, and the old one stays until it is collected.
+KINDS = [kind for kind in vars(_events).values() if isinstance(kind, type) and issubclass(kind, SupervisorEvent)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_events_are_small_frozen_and_made_by_name(kind: type[SupervisorEvent]) -> None:
     """A supervisor of a hundred thousand children makes many; and whoever makes one in a test says what is what."""
     assert {field.name for field in attrs.fields(kind) if not field.kw_only} == set()
@@ -144,6 +158,84 @@ async def test_events_say_when_and_compare_by_what_happened(autojump_clock: Mock
     assert ChildIgnored(child_id="a", supervisor=("one",)) == ChildIgnored(child_id="a", supervisor=("two",))
     exits = [ChildExited(child_id="a", error=None, planned=False, reason=reason) for reason in (None, Ending.CLEAN)]
     assert exits[0] == exits[1] == ChildExited(child_id="a", error=None, planned=False)
+
+
+class TaskNames(trio.abc.Instrument):
+    """Keeps the names of all tasks that were started."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def task_spawned(self, task: trio.lowlevel.Task) -> None:
+        """Note one."""
+        self.names.append(task.name)
+
+
+async def test_tasks_say_whose_they_are() -> None:
+    """In a dump of tasks: a child's, those that see to it that others make way, and the one that stops them all."""
+    names = TaskNames()
+    trio.lowlevel.add_instrument(names)
+    children = [ChildSpec(id="a", start=Puppet([0.0])), ChildSpec(id="b", start=Puppet())]
+    async with open_supervisor("one_for_all", children=children, name="app"):
+        await settle()
+    trio.lowlevel.remove_instrument(names)
+    assert names.names == ["app: a", "app: b", "app: stop b", "app: a", "app: b", "app: stop"]
+
+
+async def test_a_cancellation_says_who_stops_what() -> None:
+    """Whoever looks at the Cancelled in a child, in the body or in a start learns where it comes from."""
+    said: dict[str, str | None] = {}
+
+    async def listening(name: str, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        task_status.started()
+        try:
+            await trio.sleep_forever()
+        except trio.Cancelled as exc:
+            said[name] = exc.reason
+            raise
+
+    async with open_supervisor(name="app") as supervisor:
+        await supervisor.start_child(ChildSpec(id="a", start=listening, args=("child",)))
+        await supervisor.terminate_child("a")
+    now = trio.Event()
+
+    async def fragile() -> None:
+        await now.wait()
+        raise Crash
+
+    with leaving(RestartIntensityExceeded):
+        async with open_supervisor(name="app", max_restarts=0, children=[ChildSpec(id="b", start=fragile)]):
+            now.set()
+            await listening("body")
+    assert said == {"child": "supervisor stops child 'a'", "body": "supervisor 'app' stops"}
+
+
+async def test_an_error_that_was_raised_is_kept_alive_by_nobody() -> None:
+    """Nor by the frames it passed: that of a failed start is gone with its last reference, without a collection."""
+
+    async def failing(*, task_status: trio.TaskStatus[None]) -> None:
+        raise Crash
+
+    async with open_supervisor() as supervisor:
+        gc.disable()
+        try:
+            try:
+                await supervisor.start_child(ChildSpec(id="a", start=failing))
+            except Crash as exc:
+                gone = weakref.ref(exc)
+            await settle()
+            assert gone() is None
+        finally:
+            gc.enable()
+
+
+async def test_entering_a_supervisor_is_a_checkpoint() -> None:
+    """With nobody to start too."""
+    manager = open_supervisor()
+    with trio.testing.assert_checkpoints():
+        await manager.__aenter__()
+    with trio.testing.assert_checkpoints():
+        await manager.__aexit__(None, None, None)
 
 
 # ----------------------------------------------------------------------------------------------------------- the tree
