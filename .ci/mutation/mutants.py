@@ -233,8 +233,9 @@ def mutants_of(file: str, text: str) -> Iterator[Mutant]:
             before, after = text.splitlines(), mutated.splitlines()
             changes = difflib.SequenceMatcher(None, before, after, autojunk=False).get_opcodes()
             _, start, stop, into, end = next(change for change in changes if change[0] != "equal")
-            # The empty lines before a decorator go with it.
-            line = next((number for number in range(start, stop) if before[number].strip()), start)
+            # A decorator takes the comments and empty lines before it along.
+            told = (number for number in range(start, stop) if before[number].strip()[:1] not in ("", "#"))
+            line = next(told, start)
             new = next((other.strip() for other in after[into:end] if other.strip()), "")
             place, old = _place(text, line + 1), before[line].strip()
             alike[place, old, new] += 1

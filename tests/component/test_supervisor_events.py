@@ -175,8 +175,17 @@ async def test_tasks_say_whose_they_are() -> None:
     """In a dump of tasks: a child's, those that see to it that others make way, and the one that stops them all."""
     names = TaskNames()
     trio.lowlevel.add_instrument(names)
-    children = [ChildSpec(id="a", start=Puppet([0.0])), ChildSpec(id="b", start=Puppet())]
+    now = trio.Event()
+
+    async def fragile() -> None:
+        nonlocal now
+        await now.wait()
+        now = trio.Event()
+        raise Crash
+
+    children = [ChildSpec(id="a", start=fragile), ChildSpec(id="b", start=Puppet())]
     async with open_supervisor("one_for_all", children=children, name="app"):
+        now.set()
         await settle()
     trio.lowlevel.remove_instrument(names)
     assert names.names == ["app: a", "app: b", "app: stop b", "app: a", "app: b", "app: stop"]
