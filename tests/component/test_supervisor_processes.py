@@ -259,6 +259,20 @@ async def test_a_process_that_somebody_else_reaped_is_not_signalled(monkeypatch:
     assert "lost" in str(exited.error)
 
 
+async def test_a_process_reaped_by_somebody_else_just_before_it_is_stopped_is_not_signalled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nor if its own task has not noticed yet when it is told to stop it."""
+    signalled: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda pid, _sig: signalled.append(pid))
+    async with trio.open_nursery() as nursery:
+        running = await nursery.start(SLEEP)
+        os.kill(running.pid, signal.SIGKILL)
+        os.waitpid(running.pid, 0)  # noqa: ASYNC200,ASYNC222  # the offence
+        nursery.cancel_scope.cancel()
+    assert signalled == []
+
+
 async def test_too_few_descriptors_leave_no_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """The process exists before the descriptor that watches it: if there is none, it is killed."""
 
