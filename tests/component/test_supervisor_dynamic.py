@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 async def reason_of(call: Callable[[], Awaitable[object]]) -> str:
     """Return the reason a call is refused for."""
-    with pytest.raises(ChildError) as caught, trio.testing.assert_checkpoints():
+    with trio.testing.assert_checkpoints(), pytest.raises(ChildError) as caught:
         await call()
     return caught.value.reason
 

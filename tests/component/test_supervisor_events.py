@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextvars
 import gc
 import logging
+import math
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +15,27 @@ import trio
 import trio.testing
 from _children import Crash, Puppet, Recorder, leaving, settle
 
-from trio_pool import Backoff, ChildSpec, PlannedExit, RestartIntensityExceeded, open_supervisor, supervisor_spec
+from trio_pool import (
+    Backoff,
+    ChildSpec,
+    IgnoreStart,
+    PlannedExit,
+    RestartIntensityExceeded,
+    open_supervisor,
+    supervisor_spec,
+)
+from trio_pool._core._restart import Restart
 from trio_pool._supervision import (
     ChildExited,
     ChildIgnored,
+    ChildNode,
     ChildStarted,
     ChildStatus,
+    ChildType,
     Ending,
+    Strategy,
     SupervisorEvent,
+    SupervisorNode,
     _events,
 )
 
@@ -160,6 +174,35 @@ async def test_events_say_when_and_compare_by_what_happened(autojump_clock: Mock
     assert exits[0] == exits[1] == ChildExited(child_id="a", error=None, planned=False)
 
 
+async def test_what_is_ours_says_in_a_debugger_whose_it_is() -> None:
+    """Handles, supervisors, and the ``task_status`` of a start."""
+    said: list[str] = []
+
+    async def child(*, task_status: trio.TaskStatus[None]) -> None:
+        said.append(repr(task_status))
+        task_status.started()
+        await trio.sleep_forever()
+
+    async with open_supervisor(name="app") as supervisor:
+        said.append(repr(await supervisor.start_child(ChildSpec(id="a", start=child))))
+        said.append(repr(supervisor))
+    assert said == [
+        "<task status of child 'a'>",
+        "<Child 'a' running restarts=0>",
+        "<Supervisor 'app' with 1 children>",
+    ]
+
+
+async def test_a_declined_start_is_a_detail(caplog: pytest.LogCaptureFixture) -> None:
+    """It is in the log for whoever looks for details."""
+    caplog.set_level(logging.DEBUG, "trio_pool.supervision")
+    async with open_supervisor() as supervisor:
+        await supervisor.start_child(ChildSpec(id="a", start=Puppet(start_errors=[IgnoreStart()])))
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("DEBUG", "child 'a' of supervisor 'supervisor' declined to start")
+    ]
+
+
 class TaskNames(trio.abc.Instrument):
     """Keeps the names of all tasks that were started."""
 
@@ -289,6 +332,22 @@ async def test_the_tree_is_drawn_as_it_is(autojump_clock: MockClock) -> None:
         assert str(tree.children[2]) == "gone stopped (permanent)"
         await app.terminate_child("own")
         assert app.tree().children[1].supervisors == ()
+
+
+@pytest.mark.parametrize("name", ["first", "own", "second"])
+def test_a_child_that_is_its_supervisor_takes_one_line(name: str) -> None:
+    """It is one if the names are the same, and only then."""
+    below = SupervisorNode(name, Strategy.ONE_FOR_ONE, 0, math.inf, 5.0, ())
+    child = ChildNode("own", ChildType.SUPERVISOR, ChildStatus.RUNNING, Restart.PERMANENT, 0, (below,))
+    lines = str(child).splitlines()
+    if name == "own":
+        assert lines == ["own running (permanent) [one_for_one, 0 of inf restarts in 5 s]"]
+    else:
+        assert lines == ["own running (permanent)", f"└─ {name} [one_for_one, 0 of inf restarts in 5 s]"]
+    assert (child, below) == (attrs.evolve(child), attrs.evolve(below))
+    for node in (child, below):
+        with pytest.raises(AttributeError):
+            node.restarts = 1  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]  # that is the point
 
 
 async def test_a_supervisor_in_a_childs_own_code_knows_where_it_is(autojump_clock: MockClock) -> None:

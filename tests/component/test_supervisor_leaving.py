@@ -91,6 +91,25 @@ async def test_giving_up_while_the_body_starts_a_child(autojump_clock: MockClock
     assert (trio.current_time(), slow.running) == (3.0, 0)
 
 
+async def test_a_start_that_waits_behind_a_restart_when_the_supervisor_stops_ends_as_closed(
+    autojump_clock: MockClock,
+) -> None:
+    """At once, though nothing of it had begun."""
+    first, late = Puppet([1.0]), Puppet()
+
+    async def refused() -> None:
+        with pytest.raises(ChildError, match="closed"), trio.fail_after(5):
+            await supervisor.start_child(ChildSpec(id="late", start=late))
+
+    async with trio.open_nursery() as nursery:  # noqa: SIM117  # the nursery waits for the starter, after the supervisor
+        async with open_supervisor("rest_for_one", children=[ChildSpec(id="a", start=first)]) as supervisor:
+            first.starting = 100.0
+            await trio.sleep(2)
+            nursery.start_soon(refused)
+            await settle()
+    assert (trio.current_time(), late.attempts) == (2.0, [])
+
+
 async def test_giving_up_while_other_children_restart(autojump_clock: MockClock) -> None:
     """Children waiting for their restart, or in the middle of it, are stopped like the others."""
     waiting, starting = Puppet([0.0, 0.0]), Puppet([0.0])

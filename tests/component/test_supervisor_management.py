@@ -10,7 +10,14 @@ import trio
 import trio.testing
 from _children import Crash, Puppet, Recorder, leaving, settle
 
-from trio_pool import ChildError, ChildSpec, RestartIntensityExceeded, Supervisor, open_supervisor
+from trio_pool import (
+    ChildError,
+    ChildSpec,
+    RestartIntensityExceeded,
+    Supervisor,
+    open_dynamic_supervisor,
+    open_supervisor,
+)
 from trio_pool._core._restart import Backoff, Restart
 from trio_pool._supervision import ChildCounts, ChildOverdue, ChildStatus, ChildStopped
 
@@ -24,7 +31,7 @@ BACKOFF = Backoff(initial=50.0, maximum=50.0, jitter="none")
 
 async def reason_of(call: Callable[[], Awaitable[object]]) -> str:
     """Return the reason a call is refused for; every refusal is a checkpoint and names the child."""
-    with pytest.raises(ChildError) as caught, trio.testing.assert_checkpoints():
+    with trio.testing.assert_checkpoints(), pytest.raises(ChildError) as caught:
         await call()
     assert caught.value.child_id == "a"
     assert caught.value.reason in str(caught.value)
@@ -410,6 +417,20 @@ async def test_a_child_that_never_came_up_is_never_listed_as_stopped(how: str) -
         trio.lowlevel.remove_instrument(watch)
     assert ChildStatus.STARTING in watch.listed
     assert ChildStatus.STOPPED not in watch.listed
+
+
+async def test_a_terminate_that_was_cancelled_before_it_began_does_nothing() -> None:
+    """Whoever is cancelled has nothing done in its name any more."""
+    async with open_supervisor() as supervisor, open_dynamic_supervisor(ChildSpec(id="job", start=Puppet())) as jobs:
+        child = await supervisor.start_child(ChildSpec(id="a", start=Puppet()))
+        job = await jobs.start_child()
+        for call in (lambda: supervisor.terminate_child("a"), lambda: jobs.terminate_child(job)):
+            with trio.CancelScope() as scope:
+                scope.cancel()
+                await call()
+            assert scope.cancelled_caught
+        await settle()
+        assert (child.status, job.status) == (ChildStatus.RUNNING, ChildStatus.RUNNING)
 
 
 async def test_a_cancelled_terminate_goes_on(autojump_clock: MockClock) -> None:

@@ -174,6 +174,14 @@ async def test_the_tree_stops_depth_first_and_newest_first(autojump_clock: MockC
     assert not recorder.of(ChildOverdue)
 
 
+async def test_the_children_of_a_subtree_may_stop_together(autojump_clock: MockClock) -> None:
+    """All options of a supervisor are those of a supervisor below, the order of stopping too."""
+    leaves = [ChildSpec(id=name, start=Puppet(stopping=1.0)) for name in "abc"]
+    async with open_supervisor(children=[supervisor_spec("sub", leaves, stop_order="together")]):
+        pass
+    assert trio.current_time() == 1.0
+
+
 async def test_infinity_is_bounded_by_what_the_subtree_may_take(autojump_clock: MockClock) -> None:
     """A stuck leaf is reported by its own supervisor, then by each above when all the seconds below have passed."""
     recorder = Recorder()

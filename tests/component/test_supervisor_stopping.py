@@ -9,7 +9,7 @@ import pytest
 import trio
 from _children import Crash, Puppet, Recorder, settle
 
-from trio_pool import ChildSpec, PlannedExit, open_supervisor, supervisor_spec
+from trio_pool import ChildSpec, PlannedExit, open_dynamic_supervisor, open_supervisor, supervisor_spec
 from trio_pool._supervision import ChildOverdue, ChildStopped
 
 if TYPE_CHECKING:
@@ -123,6 +123,25 @@ async def test_what_a_child_raises_while_it_stops_is_no_crash(
             await supervisor.terminate_child("a")
     assert [type(event.error) for event in recorder.of(ChildStopped)] == [Crash]
     assert "raised while it was stopped: Crash('while stopping')" in caplog.text
+
+
+async def test_a_supervisor_without_children_has_no_time_to_stop(autojump_clock: MockClock) -> None:
+    """What bounds a supervisor's infinity is the time of its children; what it does beyond that is late."""
+    template = ChildSpec(id="job", start=Puppet())
+
+    async def own(*, task_status: trio.TaskStatus[None]) -> None:
+        async with open_dynamic_supervisor(template):
+            task_status.started()
+            try:
+                await trio.sleep_forever()
+            finally:
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(0.5)
+
+    recorder = Recorder()
+    async with open_supervisor(on_event=recorder) as supervisor:
+        await supervisor.start_child(ChildSpec(id="own", start=own, type="supervisor"))
+    assert [(event.shutdown, event.at) for event in recorder.of(ChildOverdue)] == [(0.0, 0.0)]
 
 
 async def test_a_planned_exit_while_stopping_is_nothing_to_warn_of(caplog: pytest.LogCaptureFixture) -> None:

@@ -74,6 +74,13 @@ def test_defaults_are_otps() -> None:
     assert (settings.max_restarts, settings.within, settings.backoff.plain(9)) == (3, 5.0, 0.0)
 
 
+@pytest.mark.parametrize("options", [{"max_restarts": -1}, {"max_restarts": 0.5}, {"within": 0}, {"within": math.inf}])
+def test_settings_refuse_a_limit_that_is_none(options: dict[str, float]) -> None:
+    """Whoever makes them, and whether there are children or not."""
+    with pytest.raises(ValueError, match=f"^{next(iter(options))} must be"):
+        Settings(**options)
+
+
 @pytest.mark.parametrize("kind", [ChildSpec, Settings])
 def test_values_are_given_by_name(kind: type) -> None:
     """Nobody has to know the order of the fields, which may change."""

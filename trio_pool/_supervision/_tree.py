@@ -360,7 +360,6 @@ class Tree:
 
     def _retire(self, child: ChildTask) -> None:
         """Take note that a child has ended for good."""
-        child.timer.ended(trio.current_time())
         self._roster.retire(child)
         self._woken(child)
 
