@@ -9,6 +9,7 @@ import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
+import _leaks
 import pytest
 import trio
 import trio.testing
@@ -19,6 +20,7 @@ from trio_pool import (
     Backoff,
     ChildError,
     ChildSpec,
+    CommandLine,
     DynamicSupervisor,
     HeldOpen,
     RestartIntensityExceeded,
@@ -227,5 +229,36 @@ def test_ctrl_c_at_any_line_of_a_tree(modules: tuple[str, ...], step: int, least
                 sys.settrace(tracing)
             assert [puppet.running for puppet in family.puppets] == [0] * len(family.puppets), interrupt.where
             assert family.held == 0, interrupt.where
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_any_line_of_a_command_leaves_no_process() -> None:
+    """Between the process and the care for it there is no line at which it could be forgotten."""
+
+    async def main() -> None:
+        async with open_supervisor(children=[ChildSpec(id="a", start=CommandLine(["sleep", "1000"]))]) as supervisor:
+            await supervisor.terminate_child("a")
+            await supervisor.start_child(ChildSpec(id="b", start=CommandLine(["true"]), restart="temporary"))
+            await trio.testing.wait_all_tasks_blocked()
+
+    tracing = sys.gettrace()
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        for line in itertools.count(1):
+            interrupt = InterruptAt(line, ("/_command_line.py",))
+            sys.settrace(interrupt)
+            try:
+                trio.run(main)
+            except KeyboardInterrupt:
+                pass
+            else:
+                assert interrupt.left > 0, f"a Ctrl-C at {interrupt.where} was swallowed"
+                assert line > 40
+                return
+            finally:
+                sys.settrace(tracing)
+            assert not _leaks.children(), interrupt.where
     finally:
         signal.signal(signal.SIGINT, before)

@@ -203,6 +203,18 @@ async def test_a_declined_start_is_a_detail(caplog: pytest.LogCaptureFixture) ->
     ]
 
 
+async def test_an_automatic_shutdown_is_a_detail(caplog: pytest.LogCaptureFixture) -> None:
+    """It was asked for; the log says which child it was."""
+    caplog.set_level(logging.DEBUG, "trio_pool.supervision")
+    spec = ChildSpec(id="a", start=Puppet([None]), restart="transient", significant=True)
+    async with open_supervisor(auto_shutdown="any_significant", children=[spec]) as supervisor:
+        await supervisor.wait()
+    assert [(record.levelname, record.message) for record in caplog.records] == [
+        ("DEBUG", "child 'a' of supervisor 'supervisor' ended"),
+        ("DEBUG", "child 'a' of supervisor 'supervisor' was significant; the supervisor stops"),
+    ]
+
+
 class TaskNames(trio.abc.Instrument):
     """Keeps the names of all tasks that were started."""
 
@@ -344,6 +356,8 @@ def test_a_child_that_is_its_supervisor_takes_one_line(name: str) -> None:
         assert lines == ["own running (permanent) [one_for_one, 0 of inf restarts in 5 s]"]
     else:
         assert lines == ["own running (permanent)", f"└─ {name} [one_for_one, 0 of inf restarts in 5 s]"]
+    two = attrs.evolve(child, supervisors=(below, below))
+    assert len(str(two).splitlines()) == 3
     assert (child, below) == (attrs.evolve(child), attrs.evolve(below))
     for node in (child, below):
         with pytest.raises(AttributeError):

@@ -92,6 +92,17 @@ async def test_crashes_before_an_interrupt_are_not_its_cause() -> None:
     assert caught.value.__cause__ is None
 
 
+async def test_an_interrupt_keeps_the_cause_it_came_with() -> None:
+    """It leaves as it was raised."""
+    interrupt, cause = KeyboardInterrupt(), ValueError()
+    interrupt.__cause__ = cause
+    with leaving(KeyboardInterrupt) as caught:
+        async with open_supervisor() as supervisor:
+            await supervisor.start_child(ChildSpec(id="a", start=Puppet([interrupt])))
+            await supervisor.wait()
+    assert (caught.value, caught.value.__cause__) == (interrupt, cause)
+
+
 async def test_the_first_of_several_interrupts_leaves() -> None:
     """What others raise while they are stopped because of it does not replace it."""
     first = KeyboardInterrupt()

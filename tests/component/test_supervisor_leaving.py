@@ -91,6 +91,38 @@ async def test_giving_up_while_the_body_starts_a_child(autojump_clock: MockClock
     assert (trio.current_time(), slow.running) == (3.0, 0)
 
 
+async def test_giving_up_while_the_list_starts_is_caused_by_the_crash() -> None:
+    """Not by the start that was called off for it."""
+    error = Crash()
+    children = [ChildSpec(id="a", start=Puppet([error])), ChildSpec(id="b", start=Puppet(starting=100.0))]
+    with leaving(RestartIntensityExceeded) as caught:
+        async with open_supervisor(children=children, max_restarts=0):
+            pytest.fail("entered")
+    assert caught.value.__cause__ is error
+
+
+async def test_an_automatic_shutdown_while_the_list_starts_leaves_silently(autojump_clock: MockClock) -> None:
+    """The start under way is called off, which is nobody's error."""
+    ending = Puppet(starting=0.0)
+    over = trio.Event()
+
+    async def brief() -> None:
+        await over.wait()
+
+    async def slow(*, task_status: trio.TaskStatus[None]) -> None:
+        over.set()
+        await trio.sleep_forever()
+
+    children = [
+        ChildSpec(id="a", start=brief, restart="transient", significant=True),
+        ChildSpec(id="b", start=slow),
+        ChildSpec(id="c", start=ending),
+    ]
+    async with open_supervisor(children=children, auto_shutdown="any_significant"):
+        await trio.sleep(1)
+    assert (ending.attempts, trio.current_time()) == ([], 0.0)
+
+
 async def test_a_start_that_waits_behind_a_restart_when_the_supervisor_stops_ends_as_closed(
     autojump_clock: MockClock,
 ) -> None:

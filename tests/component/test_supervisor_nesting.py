@@ -174,6 +174,16 @@ async def test_the_tree_stops_depth_first_and_newest_first(autojump_clock: MockC
     assert not recorder.of(ChildOverdue)
 
 
+async def test_a_specification_of_a_supervisor_may_be_used_again() -> None:
+    """Each time it is the supervisor above whose observer hears of what happens below."""
+    spec = supervisor_spec("sub", [ChildSpec(id="leaf", start=Puppet())])
+    for _ in range(2):
+        recorder = Recorder()
+        async with open_supervisor(children=[spec], on_event=recorder):
+            pass
+        assert "ChildStarted" in recorder.names("leaf")
+
+
 async def test_the_children_of_a_subtree_may_stop_together(autojump_clock: MockClock) -> None:
     """All options of a supervisor are those of a supervisor below, the order of stopping too."""
     leaves = [ChildSpec(id=name, start=Puppet(stopping=1.0)) for name in "abc"]

@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -342,6 +343,14 @@ async def test_a_process_gets_what_it_was_given(tmp_path: Path) -> None:
             os.close(descriptor)
     assert (tmp_path / "out").read_text().split() == [str(tmp_path), "x", "end"]
     assert (tmp_path / "err").read_text() == "trouble\n"
+
+
+async def test_a_cancellation_of_a_command_is_not_swallowed() -> None:
+    """Whoever cancelled it learns that it was."""
+    with trio.CancelScope() as scope:
+        status: Any = SimpleNamespace(started=lambda _: scope.cancel())
+        await SLEEP(task_status=status)
+    assert scope.cancelled_caught
 
 
 async def test_only_zero_is_a_clean_code_unless_others_are_given() -> None:

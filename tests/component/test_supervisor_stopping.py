@@ -9,7 +9,7 @@ import pytest
 import trio
 from _children import Crash, Puppet, Recorder, settle
 
-from trio_pool import ChildSpec, PlannedExit, open_dynamic_supervisor, open_supervisor, supervisor_spec
+from trio_pool import ChildError, ChildSpec, PlannedExit, open_dynamic_supervisor, open_supervisor, supervisor_spec
 from trio_pool._supervision import ChildOverdue, ChildStopped
 
 if TYPE_CHECKING:
@@ -142,6 +142,38 @@ async def test_a_supervisor_without_children_has_no_time_to_stop(autojump_clock:
     async with open_supervisor(on_event=recorder) as supervisor:
         await supervisor.start_child(ChildSpec(id="own", start=own, type="supervisor"))
     assert [(event.shutdown, event.at) for event in recorder.of(ChildOverdue)] == [(0.0, 0.0)]
+
+
+async def test_only_seconds_lengthen_the_time_to_stop(autojump_clock: MockClock) -> None:
+    """A ``kill_grace`` of something that is no process may be anything."""
+    puppet = Puppet(stopping=5.0)
+    puppet.kill_grace = "no number"  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue]  # its own
+    recorder = Recorder()
+    async with open_supervisor(on_event=recorder) as supervisor:
+        await supervisor.start_child(ChildSpec(id="a", start=puppet, shutdown=1.0))
+    assert [event.at for event in recorder.of(ChildOverdue)] == [1.0]
+
+
+async def test_what_a_child_raises_when_its_start_is_called_off_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody else would hear of it: whoever waited for the start is told that it was called off."""
+
+    async def sore(*, task_status: trio.TaskStatus[None]) -> None:
+        try:
+            await trio.sleep_forever()
+        finally:
+            raise Crash
+
+    async def refused() -> None:
+        with pytest.raises(ChildError, match="terminated"):
+            await supervisor.start_child(ChildSpec(id="a", start=sore))
+
+    async with open_supervisor() as supervisor, trio.open_nursery() as nursery:
+        nursery.start_soon(refused)
+        await settle()
+        await supervisor.terminate_child("a")
+    assert [record.message for record in caplog.records] == [
+        "child 'a' of supervisor 'supervisor' raised while it was stopped: Crash()"
+    ]
 
 
 async def test_a_planned_exit_while_stopping_is_nothing_to_warn_of(caplog: pytest.LogCaptureFixture) -> None:

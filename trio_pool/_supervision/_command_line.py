@@ -127,13 +127,11 @@ class CommandLine:
             start_new_session=True,
         )
         owned = _Owned(process)
-        stopped = False
         try:
             owned.watch()
             task_status.started(RunningProcess(process.pid, argv))
             await owned.wait()
         except trio.Cancelled:
-            stopped = True
             patience = self._patience()
             if patience > 0:
                 with trio.move_on_after(patience, shield=True):
@@ -146,7 +144,7 @@ class CommandLine:
             owned.signal_group(signal.SIGKILL)
             with trio.CancelScope(shield=True):
                 await owned.reap()
-        if not stopped and not (isinstance(owned.end, Exited) and owned.end.code in self.clean_codes):
+        if not (isinstance(owned.end, Exited) and owned.end.code in self.clean_codes):
             raise ProcessFailed(
                 f"{argv[0]} (process {process.pid}) ended with {owned.end}", pid=process.pid, exit=owned.end, argv=argv
             )
