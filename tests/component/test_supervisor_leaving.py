@@ -123,6 +123,19 @@ async def test_an_automatic_shutdown_while_the_list_starts_leaves_silently(autoj
     assert (ending.attempts, trio.current_time()) == ([], 0.0)
 
 
+async def test_nothing_is_heard_of_children_whose_turn_did_not_come() -> None:
+    """The one before them had the supervisor stop, so they were never begun."""
+    recorder = Recorder()
+    children = [
+        ChildSpec(id="a", start=Puppet([None]), restart="transient", significant=True),
+        ChildSpec(id="b", start=Puppet()),
+    ]
+    async with open_supervisor(children=children, auto_shutdown="any_significant", on_event=recorder):
+        pass
+    assert "ChildStarted" in recorder.names("a")
+    assert recorder.names("b") == []
+
+
 async def test_a_start_that_waits_behind_a_restart_when_the_supervisor_stops_ends_as_closed(
     autojump_clock: MockClock,
 ) -> None:
