@@ -65,7 +65,7 @@ help:
 	@echo 'make matrix            Python 3.11-3.13 as found x pools of 1, 4 and 16; load at 16   [CHAOS=1: chaos as well]'
 	@echo 'make docs              the documentation, in docs/_build/html'
 	@echo 'make document          break each item of the testing strategy on a copy and see its test fail  [ARGS="--only F-010"]'
-	@echo 'make mutation          test the tests of supervision with mutants of its modules (an hour)  [JOBS=2] [ARGS="--only roster"]'
+	@echo 'make mutation          test the tests of supervision with mutants of its modules (an hour or more)  [JOBS=2] [ARGS="--only roster"]'
 	@echo 'make check             lint, types, layers, core coverage, module sizes, documentation'
 	@echo 'make flake T=...       run one test 200 times, stop at its first failure  [N=200]'
 	@echo 'make venv              make .venv with all that the above need'

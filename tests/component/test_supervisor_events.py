@@ -277,7 +277,7 @@ async def test_a_cancellation_says_who_stops_what() -> None:
 async def test_an_error_that_was_raised_is_kept_alive_by_nobody() -> None:
     """Nor by the frames it passed: that of a failed start is gone with its last reference, without a collection."""
 
-    async def failing(*, task_status: trio.TaskStatus[None]) -> None:
+    async def failing(*, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC124  # children are async
         raise Crash
 
     async with open_supervisor() as supervisor:

@@ -201,7 +201,7 @@ async def test_a_start_called_off_before_it_began_runs_nothing(autojump_clock: M
         if isinstance(event, ChildStarted) and event.restarts == 1:
             raise KeyboardInterrupt  # in the moment in which `late`, who waited for this restart, is launched
 
-    async def refused(supervisor: Supervisor) -> None:
+    async def refused() -> None:
         with pytest.raises(ChildError, match="closed"):
             await supervisor.start_child(ChildSpec(id="late", start=late))
 
@@ -211,7 +211,7 @@ async def test_a_start_called_off_before_it_began_runs_nothing(autojump_clock: M
             async with open_supervisor("rest_for_one", children=specs, on_event=observer) as supervisor:
                 restarted.starting = 2.0
                 await trio.sleep(6)
-                nursery.start_soon(refused, supervisor)
+                nursery.start_soon(refused)
                 await supervisor.wait()
     assert late.attempts == []
     assert recorder.names("late") == ["ChildStopped"]

@@ -109,7 +109,7 @@ async def test_an_automatic_shutdown_while_the_list_starts_leaves_silently(autoj
     async def brief() -> None:
         await over.wait()
 
-    async def slow(*, task_status: trio.TaskStatus[None]) -> None:
+    async def slow(*, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC128  # that is the point
         over.set()
         await trio.sleep_forever()
 

@@ -308,13 +308,16 @@ def test_ctrl_c_leaves_no_process() -> None:
     assert [state_of(pid) for pid in pids] == ["", ""]
 
 
+WRONG: list[Any] = [b"sleep", {"sleep", "5"}, ["sleep", b"5"]]
+
+
 @pytest.mark.parametrize(
     ("make", "message"),
     [
         (lambda: CommandLine("sleep 5"), "argv must be a sequence of strings, not 'sleep 5'; there is no shell"),
-        (lambda: CommandLine(b"sleep"), "argv must be a sequence of strings, not b'sleep'; there is no shell"),
-        (lambda: CommandLine({"sleep", "5"}), "argv must be a sequence of strings, not {"),
-        (lambda: CommandLine(["sleep", b"5"]), "argv must be a sequence of strings, the first being the program"),
+        (lambda: CommandLine(WRONG[0]), "argv must be a sequence of strings, not b'sleep'; there is no shell"),
+        (lambda: CommandLine(WRONG[1]), "argv must be a sequence of strings, not {"),
+        (lambda: CommandLine(WRONG[2]), "argv must be a sequence of strings, the first being the program"),
         (lambda: CommandLine([]), "argv must be a sequence of strings, the first being the program"),
         (lambda: CommandLine(["a"], stdout=subprocess.PIPE), "stdout must not be a pipe"),
         (lambda: CommandLine(["a"], stderr=subprocess.PIPE), "stderr must not be a pipe"),
@@ -394,7 +397,8 @@ async def appears_without_clock(path: Path) -> None:
 
 def test_a_command_line_is_a_value() -> None:
     """Equal ones are equal, none of them changes, and beside the program all is given by name."""
-    assert CommandLine(["a", Path("b")]) == CommandLine(("a", "b"))
+    words: Any = ["a", Path("b")]
+    assert CommandLine(words) == CommandLine(("a", "b"))
     assert RunningProcess(1, ("a",)) == RunningProcess(1, ("a",))
     assert [field.name for field in attrs.fields(CommandLine) if not field.kw_only] == ["argv"]
     for value in (CommandLine(["a"]), RunningProcess(1, ("a",))):

@@ -157,7 +157,7 @@ async def test_only_seconds_lengthen_the_time_to_stop(autojump_clock: MockClock)
 async def test_what_a_child_raises_when_its_start_is_called_off_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """Nobody else would hear of it: whoever waited for the start is told that it was called off."""
 
-    async def sore(*, task_status: trio.TaskStatus[None]) -> None:
+    async def sore(*, task_status: trio.TaskStatus[None]) -> None:  # noqa: ASYNC128  # that is the point
         try:
             await trio.sleep_forever()
         finally:

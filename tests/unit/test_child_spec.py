@@ -75,7 +75,7 @@ def test_defaults_are_otps() -> None:
 
 
 @pytest.mark.parametrize("options", [{"max_restarts": -1}, {"max_restarts": 0.5}, {"within": 0}, {"within": math.inf}])
-def test_settings_refuse_a_limit_that_is_none(options: dict[str, float]) -> None:
+def test_settings_refuse_a_limit_that_is_none(options: dict[str, Any]) -> None:
     """Whoever makes them, and whether there are children or not."""
     with pytest.raises(ValueError, match=f"^{next(iter(options))} must be"):
         Settings(**options)
