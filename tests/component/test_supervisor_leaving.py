@@ -141,18 +141,21 @@ async def test_a_start_that_waits_behind_a_restart_when_the_supervisor_stops_end
 ) -> None:
     """At once, though nothing of it had begun."""
     first, late = Puppet([1.0]), Puppet()
+    recorder = Recorder()
 
     async def refused() -> None:
         with pytest.raises(ChildError, match="closed"), trio.fail_after(5):
             await supervisor.start_child(ChildSpec(id="late", start=late))
 
     async with trio.open_nursery() as nursery:  # noqa: SIM117  # the nursery waits for the starter, after the supervisor
-        async with open_supervisor("rest_for_one", children=[ChildSpec(id="a", start=first)]) as supervisor:
+        async with open_supervisor(
+            "rest_for_one", children=[ChildSpec(id="a", start=first)], on_event=recorder
+        ) as supervisor:
             first.starting = 100.0
             await trio.sleep(2)
             nursery.start_soon(refused)
             await settle()
-    assert (trio.current_time(), late.attempts) == (2.0, [])
+    assert (trio.current_time(), late.attempts, recorder.names("late")) == (2.0, [], ["ChildStopped"])
 
 
 async def test_giving_up_while_other_children_restart(autojump_clock: MockClock) -> None:

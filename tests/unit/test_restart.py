@@ -346,6 +346,7 @@ def test_names_and_mappings_are_accepted() -> None:
         ({"within": math.inf}, "within must be a finite number > 0, not inf"),
         ({"backoff": 3}, "backoff must be a Backoff or a mapping of its fields, not 3"),
         ({"backoff": {"speed": 3}}, "backoff has no field 'speed'"),
+        ({"backoff": {"zeal": 3, "speed": 3, "initial": 1}}, "backoff has no field 'speed'"),
         ({"backoff": {"factor": 0}}, "backoff.factor must be a finite number >= 1, not 0"),
         ({"backoff": {"reset_after": 0}}, "backoff.reset_after must be a number > 0, not 0"),
     ],
