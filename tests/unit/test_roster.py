@@ -196,8 +196,8 @@ def test_one_for_one_restarts_side_by_side() -> None:
     assert crew.take() == ["+a", "+b"]
 
 
-def test_nobody_waits_for_a_restart_that_was_called_off() -> None:
-    """Whoever is behind one that is told to stop does not rely on it any more."""
+def test_a_restart_that_was_called_off_is_waited_for_until_it_has_ended() -> None:
+    """Whoever is behind one that is told to stop does not rely on it any more, but comes no earlier for that."""
     crew = Crew("ab", "one_for_all")
     crew.obey = False
     crew.end("a")
@@ -205,6 +205,9 @@ def test_nobody_waits_for_a_restart_that_was_called_off() -> None:
     crew.advance()
     assert crew.take() == ["-b", "+a"]
     crew.roster.stop(crew["a"])
+    crew.advance()
+    assert crew.take() == []
+    crew.roster.halted(crew["a"], 0.0)
     crew.advance()
     assert crew.take() == ["+b"]
 
