@@ -172,8 +172,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture
 def cycles(request: pytest.FixtureRequest) -> int:
     """How many workers are to be made and killed, by all tests that do so together."""
-    wanted: int = request.config.getoption("--cycles")
-    return wanted
+    return int(request.config.getoption("--cycles") or 0)
 
 
 @pytest.fixture

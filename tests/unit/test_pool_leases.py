@@ -137,6 +137,7 @@ async def test_a_child_of_who_holds_all_workers_is_refused_too(autojump_clock: M
 
         async def child() -> None:
             async with trio.open_nursery() as nursery:
+                nursery.start_soon(trio.lowlevel.checkpoint)
                 nursery.start_soon(refused, pool, lambda: lease(pool))
 
         outer.start_soon(child)

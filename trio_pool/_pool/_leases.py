@@ -181,7 +181,8 @@ class Lease:
         self._checkout_timeout = checkout_timeout
         self._request: Request | None = None
         self._token: trio.lowlevel.TrioToken | None = None
-        frame = sys._getframe(2)  # of whoever called `SessionPool.checkout`
+        # Of whoever called `SessionPool.checkout`.
+        frame = sys._getframe(2)  # pyright: ignore[reportPrivateUsage]  # documented; what else tells who called is slow
         self._where = f"{frame.f_code.co_filename}:{frame.f_lineno} in {frame.f_code.co_qualname}"
 
     # Protected between the admission and the `try`, as all that changes the router's state is.
