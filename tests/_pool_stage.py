@@ -1,0 +1,257 @@
+"""The real pool as a state machine can drive it: under Trio in a thread of its own, a rule's worth at a time.
+
+Its workers are a `MockPort`'s, time is virtual and passes only when told to, and commands end when told to. All that is
+known of the pool is what its users see: results, errors, status, sessions, events.
+"""
+
+from __future__ import annotations
+
+import math
+import queue
+import threading
+from typing import TYPE_CHECKING, Any
+
+import trio
+import trio.testing
+from _pool_model import DELAY, GRACE, MAX_SESSIONS, RESET_AFTER, TTL, Seen
+
+import trio_pool
+from trio_pool import RequestDispatched, RequestRedispatched, TrioPoolError
+from trio_pool.bridge import Session  # noqa: TC001  # a worker looks at the annotation
+from trio_pool.testing import MockPort
+
+if TYPE_CHECKING:
+    import signal
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from trio_pool import PoolEvent, PoolStatus, PoolWorker, SessionInfo, SessionPool
+
+SHUTDOWN_GRACE = 0.0
+"""No worker that is about to start, and no time limit, gets in before a pool that closes."""
+
+
+class LeftByError(Exception):
+    """What the body of a lease raises."""
+
+
+class Stage:
+    """One pool and everybody who wants something of it."""
+
+    def __init__(self, size: int, max_queue: int) -> None:
+        self.clock = trio.testing.MockClock()
+        self.port = MockPort()
+        self.port.command("work", self._work)
+        self.port.command("use", self._use)
+        self.events: list[PoolEvent] = []
+        self.results: dict[int, str | None] = {}
+        self.errors: dict[int, TrioPoolError] = {}
+        self.began: list[int] = []
+        self.called_off: set[int] = set()
+        self.pool: SessionPool
+        self.status: PoolStatus
+        self.sessions: Mapping[str, SessionInfo]
+        self.now = 0.0
+        self.stuck = False
+        self._config = trio_pool.PoolConfig(
+            launcher=self.port,
+            size=size,
+            max_queue=max_queue,
+            abandon_grace=GRACE,
+            shutdown_grace=SHUTDOWN_GRACE,
+            sessions={"ttl": TTL, "max_sessions": MAX_SESSIONS},
+            restart={
+                "max_restarts": math.inf,
+                "backoff": {"initial": DELAY, "maximum": 1e6, "jitter": "none", "reset_after": RESET_AFTER},
+            },
+            health={"interval": 1e9},  # pings are another matter: what they find is told by signals here
+            on_event=self.events.append,
+        )
+        self._told: dict[int, str] = {}
+        self._orders: dict[int, trio.Event] = {}
+        self._scopes: dict[int, trio.CancelScope] = {}
+        self._leased: dict[int, PoolWorker] = {}
+        self._ready: queue.SimpleQueue[trio.lowlevel.TrioToken | BaseException] = queue.SimpleQueue()
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+        token = self._ready.get()
+        if isinstance(token, BaseException):
+            raise token
+        self._token = token
+
+    # -- the run -------------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            trio.run(self._main, clock=self.clock)
+        except BaseException as exc:
+            self._error = exc
+            self._ready.put(exc)
+
+    async def _main(self) -> None:
+        self._closing = trio.Event()
+        async with trio.open_nursery() as self._calls:
+            async with trio_pool.open_pool(config=self._config) as self.pool:
+                self._ready.put(trio.lowlevel.current_trio_token())
+                await self._closing.wait()
+                self.clock.autojump_threshold = 0.0
+            self._calls.cancel_scope.deadline = trio.current_time() + TTL
+            for key in self._leased:
+                self.tell(key, "ok")
+        self._look()
+        self.stuck = self._calls.cancel_scope.cancelled_caught
+
+    def close(self) -> None:
+        """Close the pool with all that is under way in it; whoever holds a lease then leaves it."""
+        if self._error is None:
+            trio.from_thread.run_sync(self._closing.set, trio_token=self._token)
+        self._thread.join()
+        if self._error is not None:
+            raise self._error
+        assert not self.stuck, "the pool is closed, and somebody waits for it"
+
+    def do(self, *actions: Callable[[], Awaitable[object]]) -> None:
+        """Do something, and let everything happen that follows from it but needs no time."""
+
+        async def play() -> None:
+            for action in actions:
+                await action()
+            await trio.testing.wait_all_tasks_blocked()
+            self._look()
+
+        trio.from_thread.run(play, trio_token=self._token)
+
+    # -- what workers do -----------------------------------------------------------------------------------------------
+
+    async def _work(self, key: int) -> int:
+        """Be a command: end when told to, and as told."""
+        self.began.append(key)
+        try:
+            how = await self._order(key)
+        finally:
+            if key not in self._told and self._worker_lives(key):
+                self.called_off.add(key)
+        if how == "raise":
+            raise LeftByError
+        if how == "exit":
+            raise SystemExit(0)
+        return key
+
+    def _worker_lives(self, key: int) -> bool:
+        received = next(each for each in reversed(self.port.history) if each.args.get("key") == key)
+        return any(worker.ident.incarnation == received.incarnation for worker in self.port.workers)
+
+    async def _use(self, session: Session, key: int) -> int:
+        return await self._work(key)
+
+    async def _order(self, key: int) -> str:
+        self._orders[key] = trio.Event()
+        await self._orders[key].wait()
+        return self._told[key]
+
+    def tell(self, key: int, how: str) -> None:
+        """Tell a command, or whoever holds a lease, to end; the first word counts."""
+        self._told.setdefault(key, how)
+        self._orders[key].set()
+
+    # -- what callers do -----------------------------------------------------------------------------------------------
+
+    def start(self, key: int, call: Callable[[], Awaitable[object]]) -> None:
+        """Call in the background and note what comes of it."""
+        self.results[key] = None
+        self._scopes[key] = trio.CancelScope()
+        self._calls.start_soon(self._note, key, call)
+
+    async def _note(self, key: int, call: Callable[[], Awaitable[object]]) -> None:
+        with self._scopes[key]:
+            try:
+                await call()
+                self.results[key] = "ok"
+            except TrioPoolError as exc:
+                self.results[key] = f"{type(exc).__name__} {exc.outcome}"
+                self.errors[key] = exc
+            except LeftByError:
+                self.results[key] = "raise"
+        if self.results[key] is None:
+            self.results[key] = "cancelled"
+
+    def cancel(self, key: int) -> None:
+        """Have a caller leave."""
+        self._scopes[key].cancel()
+
+    async def execute(self, key: int, session: str | None, *, uses: bool, budget: float, patience: float) -> None:
+        """Ask for a command."""
+        command, args = "use" if uses else "work", {"key": key}
+        if session is None:
+            value = await self.pool.execute_anonymous(command, args, timeout=budget, checkout_timeout=patience)
+        else:
+            value = await self.pool.execute_in_session(
+                session, command, args, timeout=budget, checkout_timeout=patience
+            )
+        assert value == key, "nobody gets another's reply"
+
+    async def lease(self, key: int, session: str | None, checkout_timeout: float) -> None:
+        """Ask for a worker and hold it until told to leave."""
+        async with self.pool.checkout(session, checkout_timeout=checkout_timeout) as worker:
+            self._leased[key] = worker
+            try:
+                how = await self._order(key)
+            finally:
+                del self._leased[key]
+            if how == "raise":
+                raise LeftByError
+
+    async def ask_leased(self, key: int, lease: int) -> None:
+        """Send a leased worker a command."""
+        response = await self._leased[lease].send_command("work", {"key": key}, math.inf)
+        assert response.error is not None or response.result == key
+
+    async def signal(self, incarnation: int, sig: signal.Signals) -> None:
+        """Signal a worker, if it lives."""
+        for worker in self.port.workers:
+            if worker.ident.incarnation == incarnation:
+                await worker.signal(sig)
+
+    async def pass_time(self, until: float) -> None:
+        """Let time pass. A little more than asked: a sum of floats may fall short of a deadline by its last bit."""
+        self.clock.jump(until - trio.current_time() + 1e-9)
+        await trio.lowlevel.checkpoint()
+
+    # -- what is seen --------------------------------------------------------------------------------------------------
+
+    def _look(self) -> None:
+        self.now = trio.current_time()
+        self.status = self.pool.get_pool_status()
+        self.sessions = self.pool.get_sessions()
+
+    def seen(self, since: int) -> Seen:
+        """Return what the pool chose to do, from one event on."""
+        seen = Seen(began=frozenset(self.began), called_off=frozenset(self.called_off))
+        seen.incarnations = {info.slot: info.incarnation for info in self.status.workers}
+        for event in self.events[since:]:
+            if isinstance(event, RequestDispatched):
+                seen.dispatched[event.request_id] = event.incarnation
+            elif isinstance(event, RequestRedispatched):
+                seen.dispatched.pop(event.request_id, None)
+        return seen
+
+    def picture(self) -> dict[str, Any]:
+        """Return all that can be seen of the pool, as `Model.picture` does."""
+        status = self.status
+        metrics = status.metrics
+        names = ("submitted", "queued", "running", "ok", "failed", "timed_out", "cancelled", "rejected")
+        ready = sum(info.status in ("ready", "busy") for info in status.workers)
+        busy = sum(info.status == "busy" for info in status.workers)
+        assert (status.ready, status.busy, status.queued) == (ready, busy, metrics.queued)
+        assert status.sessions == len(self.sessions)
+        return {
+            "results": dict(self.results),
+            "metrics": {name: getattr(metrics, name) for name in names},
+            "workers": [
+                (info.incarnation, str(info.status), info.request_id, info.begun)
+                if info.status != "starting"
+                else ("starting", None, False)
+                for info in status.workers
+            ],
+            "sessions": {name: info.incarnation or str(info.status) for name, info in self.sessions.items()},
+        }
