@@ -7,7 +7,6 @@ the commands write themselves, so it outlives any worker; what each caller was t
 
 from __future__ import annotations
 
-import inspect
 import math
 import os
 import signal
@@ -39,7 +38,6 @@ begun to serve; in the great one there is time for a backlog, and for workers ol
 SHORT_FAULTS = 60
 """How many there are in the short storm, which its requests may outlast."""
 
-HAS_RETRIES = "idempotent" in inspect.signature(trio_pool.SessionPool.execute_anonymous).parameters
 TRIES = 2
 """How often an idempotent request may have been executed: once, and once more by `max_retries`."""
 
@@ -83,7 +81,7 @@ class Storm:
             session_id = f"session-{caller % 7}" if random.random() < 0.25 else None
             args = {"path": str(self.ledger), "token": token, "seconds": random.choice([0.0, 0.001, 0.004])}
             options: dict[str, Any] = {"timeout": random.choice([PATIENCE, PATIENCE, 0.02])}
-            account = self.accounts[token] = Account("cancelled", HAS_RETRIES and random.random() < 0.2)
+            account = self.accounts[token] = Account("cancelled", random.random() < 0.2)
             if account.idempotent:
                 options["idempotent"] = True
             with trio.move_on_after(random.choice([math.inf] * 6 + [0.0005, 0.002])):
