@@ -339,7 +339,7 @@ class AsyncServer:
         try:
             with scope:
                 # An async function: what it returns at once is to be awaited.
-                result = await command.call(arguments, session)  # type: ignore[misc]  # typed as any command
+                result: object = await command.call(arguments, session)  # type: ignore[misc]  # typed as any command
         except trio.Cancelled:
             # Not by its own scope: the worker ends.
             del self._scopes[request_id]
