@@ -84,7 +84,7 @@ class Stage:
     def _run(self) -> None:
         try:
             trio.run(self._main, clock=self.clock)
-        except BaseException as exc:
+        except BaseException as exc:  # noqa: ASYNC103  # handed to the other thread, which raises it
             self._error = exc
             self._ready.put(exc)
 

@@ -122,7 +122,7 @@ class Pools(RuleBasedStateMachine):
         """Somebody asks for a command, in a session or without."""
         key, uses = self.new_key(), uses and owner is not None
 
-        async def perform() -> None:
+        async def perform() -> None:  # noqa: ASYNC124  # an action is async
             self.stage.start(key, lambda: self.stage.execute(key, owner, uses=uses, budget=budget, patience=patience))
 
         def predict(model: Model, seen: Seen) -> None:
@@ -134,7 +134,7 @@ class Pools(RuleBasedStateMachine):
         """Somebody asks for a worker."""
         key = self.new_key()
 
-        async def perform() -> None:
+        async def perform() -> None:  # noqa: ASYNC124  # an action is async
             self.stage.start(key, lambda: self.stage.lease(key, owner, patience))
 
         def predict(model: Model, seen: Seen) -> None:
@@ -146,7 +146,7 @@ class Pools(RuleBasedStateMachine):
         """The holder of a lease uses its worker."""
         key = self.new_key()
 
-        async def perform() -> None:
+        async def perform() -> None:  # noqa: ASYNC124  # an action is async
             self.stage.start(key, lambda: self.stage.ask_leased(key, lease))
 
         return Action(
@@ -158,7 +158,7 @@ class Pools(RuleBasedStateMachine):
     def leave(self, lease: int, how: str) -> Action:
         """The holder of a lease leaves it."""
 
-        async def perform() -> None:
+        async def perform() -> None:  # noqa: ASYNC124  # an action is async
             self.stage.tell(lease, how)
 
         return Action(f"leave {lease}: {how}", perform, lambda model, seen: model.leave(lease, how, seen))
@@ -166,7 +166,7 @@ class Pools(RuleBasedStateMachine):
     def finish(self, key: int, how: str) -> Action:
         """A command ends."""
 
-        async def perform() -> None:
+        async def perform() -> None:  # noqa: ASYNC124  # an action is async
             self.stage.tell(key, how)
 
         return Action(f"finish {key}: {how}", perform, lambda model, seen: model.finish(key, how, seen))
@@ -174,7 +174,7 @@ class Pools(RuleBasedStateMachine):
     def cancel(self, key: int) -> Action:
         """A caller leaves."""
 
-        async def perform() -> None:
+        async def perform() -> None:  # noqa: ASYNC124  # an action is async
             self.stage.cancel(key)
 
         return Action(f"cancel {key}", perform, lambda model, seen: model.cancel(key, seen), key)

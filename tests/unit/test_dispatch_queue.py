@@ -15,6 +15,7 @@ from _queues import Request, add, die, filled, release, started
 from trio_pool import WorkerRole
 from trio_pool._core._errors import PoolSaturated
 from trio_pool._core._session_table import SessionRecord
+from trio_pool._core._ticket import Kind
 
 if TYPE_CHECKING:
     from trio_pool._core._dispatch_queue import DispatchQueue
@@ -297,3 +298,27 @@ def test_a_change_of_role_does_not_bring_a_held_worker_back() -> None:
     assert queue.submit(request) is None
     queue.add_worker(1)
     assert list(queue.started) == [request]
+
+
+def test_several_errands_of_one_worker_come_one_after_the_other() -> None:
+    """In the order of their numbers, whatever the order they were pinned in."""
+    queue = filled(1)
+    running, first, second = (Request() for _ in range(3))
+    assert queue.submit(running) == 1
+    numbers = [queue.next_number(), queue.next_number()]
+    assert not queue.pin(second, 1, numbers[1])
+    assert not queue.pin(first, 1, numbers[0])
+    assert [release(queue, 1) for _ in range(3)] == [first, second, None]
+
+
+def test_async_work_without_a_session_runs_beside_other_on_an_overflow_worker() -> None:
+    """As long as it is there it is used; what has a session waits for a worker that stays."""
+    queue = filled(0, concurrency=2)
+    queue.add_worker(1, WorkerRole.OVERFLOW)
+    waiting = Request(kind=Kind.ASYNC)
+    queue.submit(waiting)
+    queue.add_worker(2, WorkerRole.OVERFLOW)
+    assert started(queue) == [waiting]
+    assert queue.submit(Request(kind=Kind.ASYNC)) == 2
+    assert queue.submit(Request(kind=Kind.ASYNC)) is None
+    assert queue.submit(Request(SessionRecord("s", 0.0), kind=Kind.ASYNC)) is None

@@ -251,3 +251,12 @@ def test_a_failed_broadcast_with_large_results_pickles() -> None:
     returned = pickle.loads(pickle.dumps(error))  # noqa: S301  # our own bytes
     assert returned.results == {"a": b"large", "b": {"parts": [b"large", 1]}}
     assert error.results["a"] is view
+
+
+def test_the_advice_fits_what_happened() -> None:
+    """One class of error may call for different things."""
+    assert "top level" in core_errors.Unserializable("text", path="fn").advice
+    assert "None, bool" in core_errors.Unserializable("text", path="args").advice
+    crashed = core_errors.WorkerCrashed
+    assert "what in it kills workers" in crashed("text", reason="undelivered", outcome=Outcome.NOT_EXECUTED).advice
+    assert crashed("text", reason="crash", outcome=Outcome.NOT_EXECUTED).advice == "repeat it"

@@ -384,3 +384,17 @@ def test_a_member_says_who_it_is() -> None:
     plain = Member("b", BackoffTimer(BACKOFF, Random(1)))  # noqa: S311  # as above
     assert (plain.restart, plain.significant, plain.kind) == (Restart.PERMANENT, False, ChildType.WORKER)
     assert (plain.status, plain.starts, plain.alive) == (ChildStatus.STOPPED, 0, False)
+
+
+def test_a_temporary_member_that_comes_up_while_it_is_in_the_way_is_not_due() -> None:
+    """Whoever asked for it has got it, so the restart of all ends it and does not begin it again."""
+    crew = Crew("a", "one_for_all", obey=False)
+    late = crew.add("b", "temporary")
+    crew.advance()
+    crew.end("a")
+    assert crew.take() == ["+b", "-b"]
+    crew.roster.started(late, 0.0)
+    crew.roster.halted(late, 0.0)
+    crew.advance()
+    assert crew.take() == ["+a"]
+    assert "b" not in crew.roster.members

@@ -140,8 +140,6 @@ class DispatchQueue(Generic[T]):
         if worker is not None:
             self._start(ticket, worker)
             self._rooms.file(worker)
-            if self._unsettled:
-                self.settle()
             return worker.incarnation
         self._wait(ticket)
         if session is None or session.head is ticket or ticket.beside:

@@ -335,11 +335,11 @@ class AsyncServer:
     ) -> None:
         executor = self._executor
         used = session is not None
-        result: Any = None
+        result: object = None
         try:
             with scope:
-                # An async function: what it returns at once is to be awaited.
-                result: object = await command.call(arguments, session)  # type: ignore[misc]  # typed as any command
+                awaitable: Any = command.call(arguments, session)  # an async function's
+                result = await awaitable
         except trio.Cancelled:
             # Not by its own scope: the worker ends.
             del self._scopes[request_id]
