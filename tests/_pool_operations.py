@@ -171,22 +171,25 @@ def errors_in(error: BaseException) -> list[BaseException]:
     return [error]
 
 
-async def attempt(call: Callable[[], Awaitable[object]], ledger: Ledger, token: int, *, kill: bool) -> None:
+async def attempt(call: Callable[[], Awaitable[object]], ledger: Ledger, token: int, *, kill: bool) -> bool:
     """Call, and check that it raises nothing but what a strike may cause, and that what that says of the token is true.
 
-    Whoever is cancelled in it comes back as if it were not, and must not wait for anything.
+    Returns whether it was cancelled. Who was comes back all the same, and must not wait for anything.
     """
+    cancelled = False
     try:
         await call()
     except BaseException as exc:  # noqa: ASYNC103  # all of it is looked at
         for error in errors_in(exc):
             if isinstance(error, trio.Cancelled):
+                cancelled = True
                 continue
             if not kill or not isinstance(error, TrioPoolError):
                 raise
             if error.command in ("work", "use") and error.outcome is Outcome.NOT_EXECUTED:
                 assert token not in ledger.begun
     assert len(ledger.begun) == len(set(ledger.begun)), "no command is entered twice"
+    return cancelled
 
 
 async def whole(pool: SessionPool, ledger: Ledger) -> None:

@@ -15,7 +15,7 @@ import pytest
 import trio
 import trio.testing
 from _cancelling import strike_at_each_checkpoint
-from _pool_operations import OPERATIONS, PATIENCE, TIMEOUT, anonymous, attempt, excused, in_session, whole
+from _pool_operations import OPERATIONS, PATIENCE, TIMEOUT, anonymous, attempt, excused, function, in_session, whole
 
 import trio_pool
 from trio_pool import PoolConfig, open_worker
@@ -112,7 +112,10 @@ async def test_a_pool_is_whole_after_any_call_was_struck_anywhere(
 
         async def operate() -> None:
             token = ledger.token()
-            await attempt(lambda: operation(pool, token), ledger, token, kill=kill)
+            count = pool.get_pool_status().metrics.cancelled
+            cancelled = await attempt(lambda: operation(pool, token), ledger, token, kill=kill)
+            if cancelled and not kill and operation in (in_session, anonymous, function):
+                assert pool.get_pool_status().metrics.cancelled == count + 1, "who leaves is counted at once"
 
         async def look() -> None:
             await whole(pool, ledger)
