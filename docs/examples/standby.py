@@ -11,7 +11,8 @@ import trio_pool
 async def main() -> None:
     async with trio_pool.open_pool(size=1, standby=1) as pool:
         with pool.events() as events:
-            (serving,) = [info for info in pool.get_pool_status().workers if info.role == "serving"]
+            workers = pool.get_pool_status().workers
+            (serving,) = [info for info in workers if info.role == "serving"]
             assert serving.pid is not None  # it runs on this machine
             os.kill(serving.pid, signal.SIGKILL)
             reply = await pool.execute_anonymous("ping")
