@@ -48,7 +48,7 @@ async def main() -> None:
             try:
                 await pool.execute_in_session("ada", command, args)
             except trio_pool.TrioPoolError as error:
-                print(f"{type(error).__name__}, {error.outcome}: {str(error).partition(';')[0]}")
+                print(f"{type(error).__name__}, {error.outcome}: {error.what.partition(';')[0]}")
 
 
 if __name__ == "__main__":
@@ -59,4 +59,4 @@ if __name__ == "__main__":
 # 6
 # RemoteError, executed: is_holiday: ValueError: Invalid isoformat string: 'tomorrow'
 # InvalidArguments, not_executed: book: argument 'trip': must be int, not str @ value.days
-# UnknownCommand, not_executed: there is no command 'bok'
+# UnknownCommand, not_executed: bok: there is no such command
