@@ -48,7 +48,8 @@ async def main() -> None:
             try:
                 await pool.execute_in_session("ada", command, args)
             except trio_pool.TrioPoolError as error:
-                print(f"{type(error).__name__}, {error.outcome}: {error.what.partition(';')[0]}")
+                print(f"{type(error).__name__}, {error.outcome}")
+                print("   ", error.what[:60])
 
 
 if __name__ == "__main__":
@@ -57,6 +58,9 @@ if __name__ == "__main__":
 # Prints:
 # True
 # 6
-# RemoteError, executed: is_holiday: ValueError: Invalid isoformat string: 'tomorrow'
-# InvalidArguments, not_executed: book: argument 'trip': must be int, not str @ value.days
-# UnknownCommand, not_executed: bok: there is no such command
+# RemoteError, executed
+#     is_holiday: ValueError: Invalid isoformat string: 'tomorrow'
+# InvalidArguments, not_executed
+#     book: argument 'trip': must be int, not str @ value.days [po
+# UnknownCommand, not_executed
+#     bok: there is no such command; there are book, cleanup, clea
