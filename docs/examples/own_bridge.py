@@ -49,7 +49,7 @@ async def main() -> None:
                 await pool.execute_in_session("ada", command, args)
             except trio_pool.TrioPoolError as error:
                 print(f"{type(error).__name__}, {error.outcome}")
-                print("   ", error.what[:60])
+                print("   ", error.what.split(" [")[0][:60])
 
 
 if __name__ == "__main__":
@@ -61,6 +61,6 @@ if __name__ == "__main__":
 # RemoteError, executed
 #     is_holiday: ValueError: Invalid isoformat string: 'tomorrow'
 # InvalidArguments, not_executed
-#     book: argument 'trip': must be int, not str @ value.days [po
+#     book: argument 'trip': must be int, not str @ value.days
 # UnknownCommand, not_executed
 #     bok: there is no such command; there are book, cleanup, clea
