@@ -112,12 +112,41 @@ async def retries(pool: trio_pool.SessionPool) -> None:
                 assert_type(event.retries, int)
 
 
+async def staffing(config: trio_pool.PoolConfig) -> None:
+    """Use more workers than serve, and another number of them."""
+    options: trio_pool.PoolOptions = {"overflow": 2, "standby": 1, "concurrency": 8}
+    async with trio_pool.open_pool("my_app:bridge", config.evolve(lease_warning=5.0), **options) as pool:
+        assert_type(pool.config.overflow + pool.config.standby + pool.config.concurrency, int)
+        assert_type(pool.config.lease_warning, float)
+        await pool.resize(3)
+        status = pool.get_pool_status()
+        assert_type(status.size + status.ready + status.standby, int)
+        for info in status.workers:
+            assert_type(info.role, trio_pool.WorkerRole | None)
+            assert_type(info.request_ids, tuple[int, ...])
+            assert_type(info.role is trio_pool.WorkerRole.STANDBY, bool)
+        with pool.events() as events:
+            async for event in events:
+                match event:
+                    case trio_pool.WorkerPromoted():
+                        assert_type((event.slot, event.worker_id, event.incarnation), tuple[int, str, int])
+                    case trio_pool.RequestRetried():
+                        assert_type((event.request_id, event.incarnation), tuple[int, int])
+                        assert_type(event.session_id, str | None)
+                        assert_type(event.command, str)
+                    case _:
+                        assert_type(event.pool, str)
+        await pool.drain()
+
+
 async def workers() -> None:
     """Use one worker."""
     async with trio_pool.open_worker(["./worker"], "w1", trio_pool.PoolConfig(start_timeout=1.0)) as worker:
         worker.checkout("user_1")
         worker.checkin("session_cleanup")
         assert_type(await worker.health_check(), trio_pool.Health)
+        assert_type(worker.flags["fetch"], frozenset[str])
+        worker.cancel(1)
         await worker.terminate()
 
 
