@@ -90,9 +90,7 @@ class Model:
         self.over = False  # it has stopped
         self._tell = over
         self._loading: list[ModelChild] = []  # what is still to be started of those it begins with
-        self._latest: ModelChild  # the one of them that is being started
         self._up: Callable[[], None]
-        self.quitting = False
         self._busy = False
         self._queue: list[ModelChild] = []
 
@@ -356,7 +354,7 @@ class Model:
             child.starter = ""
         elif what == "ok":
             self.load_next()
-        elif not self.quitting:
+        else:
             self.stop()
 
     def settle(self, child: ModelChild) -> None:
@@ -379,14 +377,13 @@ class Model:
 
     def load_next(self) -> None:
         """Start the next of them."""
-        if self.quitting or self.dead:
+        if self.dead:
             return
         if not self._loading:
             self._up()
             return
         child = self._loading.pop(0)
         self.children.append(child)
-        self._latest = child
         self.begin("", child)
 
     # --------------------------------------------------------------------------------------------------------- stopping
@@ -401,7 +398,7 @@ class Model:
         if child.phase == "delay":
             self.gone(child)
         elif child.inner is not None:
-            child.inner.quit()
+            child.inner.stop()
         else:
             self.world.note(f"stop {child.name}")
             seconds = self.world.script.stopping(child.name)
@@ -428,8 +425,6 @@ class Model:
         else:
             self.settle(child)
         child.called_off = False
-        if self.quitting and child is self._latest:
-            self.stop()
         self.stop_next()
         self.proceed()
 
@@ -449,20 +444,6 @@ class Model:
         """Its time is over."""
         if child.leaving and child.incarnation == incarnation:
             self.world.note(f"overdue {child.name} {seconds:g}")
-
-    def quit(self) -> None:
-        """Be stopped from above: first whatever is still coming up of those it begins with, then all."""
-        latest = self._latest
-        if not latest.asked or self.dead:
-            self.stop()
-            return
-        self.quitting = True
-        latest.unwanted = True
-        if latest.phase == "idle":
-            self.settle(latest)
-            self.stop()
-        else:
-            self.call_off(latest)
 
     def stop(self) -> None:
         """Stop everything: what is starting at once, the others one at a time, the newest first."""

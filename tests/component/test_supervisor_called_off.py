@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import math
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 from _children import Puppet, Recorder, settle
 
-from trio_pool import Backoff, ChildError, ChildSpec, ChildStatus, ChildStopped, Supervisor, open_supervisor
+from trio_pool import (
+    Backoff,
+    ChildError,
+    ChildSpec,
+    ChildStatus,
+    ChildStopped,
+    Supervisor,
+    open_supervisor,
+    supervisor_spec,
+)
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
@@ -108,3 +118,34 @@ async def test_terminating_a_sibling_in_the_way_does_not_hurry_the_restart(autoj
         stopped = [(event.child_id, event.at) for event in recorder.of(ChildStopped)]
         assert stopped == [("c", 7.0), ("b", 7.0)]
         assert trio.current_time() == 7.0
+
+
+@pytest.mark.parametrize(
+    "lives", [pytest.param([2.0], id="fails meanwhile"), pytest.param([0.0, 0.0], id="waits for its delay")]
+)
+@pytest.mark.parametrize("how", ["terminated", "cancelled"])
+async def test_a_supervisor_called_off_in_its_start_starts_nothing_more(
+    autojump_clock: MockClock, lives: list[float], how: str
+) -> None:
+    """While its latest child stops no sibling is begun again: it would only be stopped when that has ended."""
+    first, latest = Puppet(lives), Puppet(starting=1000.0, stopping=5.0)
+    backoff = Backoff(initial=4.0, maximum=4.0, jitter="none")
+    below = [ChildSpec(id="x", start=first, backoff=backoff), ChildSpec(id="y", start=latest)]
+    recorder = Recorder()
+    async with open_supervisor(on_event=recorder) as supervisor, trio.open_nursery() as nursery:
+
+        async def starter() -> None:
+            with trio.move_on_after(1 if how == "cancelled" else math.inf), suppress(ChildError):
+                await supervisor.start_child(supervisor_spec("s", below, within=60.0))
+
+        nursery.start_soon(starter)
+        await trio.sleep(0.75)
+        begun = list(first.attempts)
+        await trio.sleep(0.25)
+        if how == "terminated":
+            await supervisor.terminate_child("s")
+        await trio.sleep(10)
+        assert supervisor.which_children() == ()
+        assert (first.attempts, first.running) == (begun, 0)
+        assert (latest.attempts, latest.running) == ([0.0], 0)
+        assert [event.at for event in recorder.of(ChildStopped) if event.child_id in "ys"] == [6.0, 6.0]

@@ -250,9 +250,7 @@ class Supervision(RuleBasedStateMachine):
         for model in todo:
             for child in model.children:
                 if child.below:
-                    # One called off in its start stops its latest child first; a restart that comes due in the very
-                    # moment when that has ended may or may not begin before the rest is stopped.
-                    if child.phase in ("start", "run") and child.inner is not None and not child.inner.quitting:
+                    if child.phase in ("start", "run") and child.inner is not None:
                         todo.append(child.inner)
                 elif child.phase == phase and not child.leaving:
                     found[child.name] = (model, child)

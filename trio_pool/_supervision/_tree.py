@@ -116,22 +116,28 @@ class Tree:
             if self._stopping:
                 break  # an earlier one had the supervisor stop
             try:
-                await self.start_new(spec)
+                await self.start_new(spec, vital=True)
             except Exception as exc:
                 if self.entering.cancel_called:
                     break  # called off, for a reason that `leave` knows
                 raise self.refusal(spec.id, "failed_to_start_child", f": {_brief(exc)}") from exc
         await trio.lowlevel.checkpoint()
 
-    async def start_new(self, spec: ChildSpec) -> ChildTask:
-        """Add a child and wait until it has started, or leave no trace of it."""
+    async def start_new(self, spec: ChildSpec, *, vital: bool = False) -> ChildTask:
+        """Add a child and wait until it has started, or leave no trace of it; ``vital`` is as for `start`."""
         timer = BackoffTimer(spec.backoff or self.settings.backoff, self.settings.rng)
         child = ChildTask(spec, timer, self)
-        await self.start(child, keep=False)
+        await self.start(child, keep=False, vital=vital)
         return child
 
-    async def start(self, child: ChildTask, *, keep: bool) -> None:
-        """Start a child and wait until it has started; say whether to keep its specification if this is cancelled."""
+    async def start(self, child: ChildTask, *, keep: bool, vital: bool = False) -> None:
+        """Start a child and wait until it has started.
+
+        Args:
+            child: The child.
+            keep: Whether to keep its specification if this is cancelled.
+            vital: Whether the supervisor stops if this is cancelled, for it cannot be opened without the child.
+        """
         child.begin()
         self._roster.begin(child)
         try:
@@ -146,6 +152,8 @@ class Tree:
                 child.unwanted = True
                 if child.status is ChildStatus.STOPPED and self.children.get(child.id) is child:
                     del self.children[child.id]
+            if vital:
+                self.stop()  # already now: until the child has ended siblings would be restarted, only to be stopped
             with trio.CancelScope(shield=True):
                 await self.stop_child(child)
             raise
