@@ -118,6 +118,7 @@ async def staffing(config: trio_pool.PoolConfig) -> None:
     async with trio_pool.open_pool("my_app:bridge", config.evolve(lease_warning=5.0), **options) as pool:
         assert_type(pool.config.overflow + pool.config.standby + pool.config.concurrency, int)
         assert_type(pool.config.lease_warning, float)
+        assert_type(pool.supervisor.tree(), trio_pool.SupervisorNode)
         await pool.resize(3)
         status = pool.get_pool_status()
         assert_type(status.size + status.ready + status.standby, int)
