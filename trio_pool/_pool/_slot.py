@@ -74,6 +74,8 @@ class Slot:
     def post(self, request: Request, worker: PoolWorker, *, drive: bool = False) -> None:
         """Hand the worker a request: into the mailbox, and on to the worker, which has room for it.
 
+        If it is lost meanwhile, as the writing of another one just told, nothing is sent: its death settles the rest.
+
         Args:
             request: The request.
             worker: The worker.
@@ -81,6 +83,8 @@ class Slot:
         """
         self._mailbox.send_nowait(request)
         request = self._inbox.receive_nowait()
+        if worker.link.ended.is_set():
+            return
         if worker.status is not WorkerStatus.BUSY:  # else what it runs already has checked it out
             worker.checkout(request.session_id)
         if request.encoded is not None:

@@ -1,0 +1,50 @@
+"""Where two features of a pool meet: deaths among dispatches, leases over async commands, sizes that change in vain."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+import trio
+import trio.testing
+from _pools import obeys_the_law
+
+import trio_pool
+from trio_pool.testing import MockPort
+
+if TYPE_CHECKING:
+    from trio.testing import MockClock
+
+
+async def nap(duration: float) -> float:
+    """Sleep."""
+    await trio.sleep(duration)
+    return duration
+
+
+def port_of_naps() -> MockPort:
+    """Return a port whose workers can sleep side by side."""
+    port = MockPort()
+    port.command("nap", nap, flags=("async",))
+    return port
+
+
+async def test_requests_chosen_for_a_worker_whose_end_the_first_of_them_finds_go_elsewhere(
+    autojump_clock: MockClock,
+) -> None:
+    """Several are started in one step; writing the first shows that nobody reads, and the others are not lost."""
+    port = port_of_naps()
+    results: list[object] = []
+    async with trio_pool.open_pool(launcher=port, size=1, concurrency=4) as pool, trio.open_nursery() as nursery:
+
+        async def call() -> None:
+            results.append(await pool.execute_anonymous("nap", {"duration": 1.0}))
+
+        async with pool.checkout():
+            for _ in range(3):
+                nursery.start_soon(call)
+            await trio.testing.wait_all_tasks_blocked()
+            port.workers[0].deliver(signal.SIGKILL)
+    assert results == [1.0] * 3
+    assert pool.get_pool_status().metrics.redispatched == 3
+    assert obeys_the_law(pool)
