@@ -5,8 +5,10 @@ from __future__ import annotations
 import signal
 from typing import TYPE_CHECKING
 
+import pytest
 import trio
 import trio.testing
+from _capacity import SlowPort, kill
 from _pools import obeys_the_law
 
 import trio_pool
@@ -48,3 +50,24 @@ async def test_requests_chosen_for_a_worker_whose_end_the_first_of_them_finds_go
     assert results == [1.0] * 3
     assert pool.get_pool_status().metrics.redispatched == 3
     assert obeys_the_law(pool)
+
+
+async def test_growing_in_vain_leaves_no_place_without_a_worker_for_one_that_ended_for_good(
+    autojump_clock: MockClock,
+) -> None:
+    """Nobody would ever start its worker, and a broadcast would wait for that."""
+    port = SlowPort()
+    async with trio_pool.open_pool(launcher=port, size=2, restart={"restart": "temporary"}) as pool:
+        port.simulate_init_failure()
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def _() -> None:
+                with pytest.raises(trio_pool.WorkerInitFailed):
+                    await pool.resize(3)
+
+            await trio.testing.wait_all_tasks_blocked()
+            await kill(port, "pool-0")
+        statuses = [info.status for info in pool.get_pool_status().workers]
+        assert statuses == ["dead", "ready"]
+        assert list(await pool.broadcast("ping")) == ["pool-1"]

@@ -212,7 +212,8 @@ class Slots:
                         self.dismiss(slot)
                     else:
                         self.forget(slot)
-                self._fit(before)
+                for slot in self._fit(before):
+                    self.forget(slot)  # in place of one that ended for good meanwhile: nobody asked for another
                 raise
 
     def _fit(self, size: int) -> list[Slot]:
