@@ -71,3 +71,19 @@ async def test_growing_in_vain_leaves_no_place_without_a_worker_for_one_that_end
         statuses = [info.status for info in pool.get_pool_status().workers]
         assert statuses == ["dead", "ready"]
         assert list(await pool.broadcast("ping")) == ["pool-1"]
+
+
+async def test_async_commands_of_a_lease_that_is_left_are_cancelled(autojump_clock: MockClock) -> None:
+    """They end by that, at once, and the worker lives on: it is killed only if they do not."""
+    port = port_of_naps()
+    async with trio_pool.open_pool(launcher=port, size=1) as pool, trio.open_nursery() as nursery:
+
+        async def use(worker: trio_pool.PoolWorker) -> None:
+            with pytest.raises(trio_pool.CommandTimeout):
+                await worker.send_command("nap", {"duration": 1000.0}, timeout=2000.0)
+
+        async with pool.checkout() as worker:
+            nursery.start_soon(use, worker)
+            await trio.testing.wait_all_tasks_blocked()
+        await pool.execute_anonymous("ping")
+        assert pool.get_pool_status().metrics.restarts == 0

@@ -96,6 +96,9 @@ class Leases:
         if request.phase is not RUNNING or request.incarnation not in router.slots:
             return  # the worker died meanwhile, and with it the lease
         slot, worker = router.holder(request)
+        for wire_id, call in list(worker.link.pending.items()):
+            if worker.flags.get(call.command):  # what can be ended early; the pool's own pings and clean-ups run on
+                worker.cancel(wire_id)
         if request.session is not None:
             request.session.used = True
             if router.sessions.get(request.session.session_id) is not request.session and slot.serving is not None:
