@@ -87,3 +87,15 @@ async def test_async_commands_of_a_lease_that_is_left_are_cancelled(autojump_clo
             await trio.testing.wait_all_tasks_blocked()
         await pool.execute_anonymous("ping")
         assert pool.get_pool_status().metrics.restarts == 0
+
+
+async def test_growing_that_meets_the_end_of_the_pool_is_told_so(autojump_clock: MockClock) -> None:
+    """Whoever asked from outside of the pool's body learns that it is closed, and of no supervisor within."""
+    async with trio.open_nursery() as nursery, trio_pool.open_pool(launcher=SlowPort(), size=1) as pool:
+
+        @nursery.start_soon
+        async def _() -> None:
+            with pytest.raises(trio_pool.PoolClosed):
+                await pool.resize(3)
+
+        await trio.testing.wait_all_tasks_blocked()

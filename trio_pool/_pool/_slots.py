@@ -107,12 +107,12 @@ class Slots:
         await self._start_all(tuple(self))
 
     async def _start_all(self, slots: Iterable[Slot]) -> None:
-        failures: list[WorkerInitFailed] = []
+        failures: list[WorkerInitFailed | ChildError] = []
 
         async def start(slot: Slot) -> None:  # noqa: ASYNC910  # starting a child has checkpoints
             try:
                 self._children[slot.index] = await self._permanent.start_child(slot, id=slot.worker_id)
-            except WorkerInitFailed as exc:
+            except (WorkerInitFailed, ChildError) as exc:
                 failures.append(exc)
                 nursery.cancel_scope.cancel()
 
@@ -206,7 +206,7 @@ class Slots:
             new = self._fit(size)
             try:
                 await self._start_all(new)
-            except BaseException:
+            except BaseException as exc:
                 for slot in new:
                     if slot.index in self._children:
                         self.dismiss(slot)
@@ -214,6 +214,8 @@ class Slots:
                         self.forget(slot)
                 for slot in self._fit(before):
                     self.forget(slot)  # in place of one that ended for good meanwhile: nobody asked for another
+                if isinstance(exc, ChildError):
+                    self._router.check_open()  # the supervisor takes no more, for the pool closes
                 raise
 
     def _fit(self, size: int) -> list[Slot]:
