@@ -398,3 +398,24 @@ def test_a_temporary_member_that_comes_up_while_it_is_in_the_way_is_not_due() ->
     crew.advance()
     assert crew.take() == ["+a"]
     assert "b" not in crew.roster.members
+
+
+@pytest.mark.parametrize("now", [0.0, 0.5, 20.0])
+def test_a_start_that_somebody_asked_for_has_no_delay_at_all(now: float) -> None:
+    """Not one of no seconds either, as a restart has: it begins where it was asked for."""
+    crew = Crew("")
+    crew.add("a")
+    (step,) = crew.roster.steps(now)
+    assert isinstance(step, Launch)
+    assert step.delay is None
+
+
+def test_a_start_that_is_called_off_holds_up_no_other() -> None:
+    """Starts that somebody asked for run side by side, also beside one that has yet to end."""
+    crew = Crew("", "one_for_all", obey=False)
+    called_off = crew.add("a")
+    crew.advance()
+    crew.roster.stop(called_off)
+    crew.add("b")
+    crew.advance()
+    assert crew.take() == ["+a", "+b"]

@@ -227,6 +227,7 @@ class Router:
         session.operations += 1
         return session
 
+    @trio.lowlevel.enable_ki_protection
     def track(self, session_id: str) -> None:
         """Make a session known."""
         self.sessions.use(session_id, trio.current_time())
@@ -426,6 +427,7 @@ class Router:
         if self.closed is None or (cause is not None and isinstance(self.closed, PoolClosed)):
             self.closed = cause or PoolClosed("the pool is closed")
 
+    @trio.lowlevel.enable_ki_protection
     def drain(self) -> None:
         """Admit nothing more, but let what is there find workers."""
         if self.closed is None:

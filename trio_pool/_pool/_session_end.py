@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ._router import Router
 
 
+# Protected, as all that changes the router's state is: a Ctrl-C between two lines would leave requests without outcome.
+@trio.lowlevel.enable_ki_protection
 def end_session(router: Router, session_id: str) -> None:
     """Forget a session.
 
@@ -27,6 +29,7 @@ def end_session(router: Router, session_id: str) -> None:
     _end(router, router.sessions.end(session_id, trio.current_time()))
 
 
+@trio.lowlevel.enable_ki_protection
 def expire_session(router: Router, session_id: str) -> None:
     """Do what `end_session` does to a session whose time to live is over."""
     _end(router, router.sessions.expire(session_id))

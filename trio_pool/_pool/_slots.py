@@ -260,6 +260,8 @@ class Slots:
         try:
             self._children[slot.index] = await self._overflow.start_child(slot, id=slot.worker_id)
             self._backoff.started(trio.current_time())
+            if slot.retired:
+                self.dismiss(slot)  # it came and went before this task heard of it
         except WorkerInitFailed as exc:
             self.forget(slot)
             delay = self._backoff.next_delay(trio.current_time())

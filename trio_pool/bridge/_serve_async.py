@@ -231,6 +231,8 @@ class AsyncServer:
                 raise inbox.error
             if inbox.ended or (self._executor.stopping and self._job is None and not self._scopes):
                 return
+            if self._unsent:
+                continue  # a refusal has found the socket full, and whoever reads it may send nothing more
             with trio.CancelScope() as self._reading:
                 # No checkpoint between this one and the last of `_flush`: whatever happens wakes this.
                 await trio.lowlevel.wait_readable(self._fd)
