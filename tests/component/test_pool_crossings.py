@@ -83,7 +83,7 @@ async def test_async_commands_of_a_lease_that_is_left_are_cancelled(autojump_clo
                 await worker.send_command("nap", {"duration": 1000.0}, timeout=2000.0)
 
         async with pool.checkout() as worker:
-            nursery.start_soon(use, worker)
+            nursery.start_soon(use, worker)  # noqa: ASYNC111  # that it outlives the lease is the test
             await trio.testing.wait_all_tasks_blocked()
         await pool.execute_anonymous("ping")
         assert pool.get_pool_status().metrics.restarts == 0
