@@ -5,7 +5,8 @@ ran. What happens to it takes no time; time passes only in `Model.elapse`. It se
 whoever is first in line and may run, runs.
 
 Where several answers are right, it takes the one that was seen (`Seen`) and only says whether that was among them:
-which of several idle workers takes a request, and whether an abandoned command is called off in its worker or runs on.
+which of several idle workers takes a request, which of those that are started at once serve, which standby is promoted,
+and whether an abandoned command is called off in its worker or runs on.
 
 `Model.picture` is all there is to compare.
 """
@@ -14,148 +15,47 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-import attrs
+from _pool_model_parts import (
+    COUNTED,
+    DELAY,
+    GRACE,
+    MAX_SESSIONS,
+    RESET_AFTER,
+    TTL,
+    Call,
+    Kind,
+    Seen,
+    Session,
+    Slot,
+    State,
+    Worker,
+)
+
+from trio_pool import WorkerRole
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-GRACE: Final = 0.53
-TTL: Final = 7.39
-DELAY: Final = 0.217
-"""The delay of the second restart in a row; the first is immediate, each further one takes twice as long."""
-RESET_AFTER: Final = 5.0
-"""After how long a worker counts as stable."""
-MAX_SESSIONS: Final = 3
-
-
-class Kind(StrEnum):
-    """What somebody asked for."""
-
-    COMMAND = "command"
-    LEASE = "lease"
-    INNER = "inner"
-    """A command of a lease's holder: not a submission."""
-    MANAGEMENT = "management"
-    """Something about a session that is done at once."""
-    CLEANUP = "cleanup"
-    """What tells a worker that a session has ended; it is done as soon as the worker reads it."""
-
-
-class State(StrEnum):
-    """Where a call is, whatever its caller was told."""
-
-    WAITING = "waiting"
-    RUNNING = "running"
-    OVER = "over"
-
-
-COUNTED: Final = {
-    "ok": "ok",
-    "cancelled": "cancelled",
-    "PoolTimeout not_executed": "timed_out",
-    "CommandTimeout maybe_executed": "timed_out",
-    "PoolSaturated not_executed": "rejected",
-}
-"""Where the metrics count a result; any other has failed."""
-
-
-@attrs.define
-class Seen:
-    """What the real pool was seen to do in the step that is being modelled."""
-
-    dispatched: dict[int, int] = attrs.Factory(dict)
-    """The worker that took a request last, by the request's number."""
-    incarnations: dict[int, int] = attrs.Factory(dict)
-    """The latest worker of each slot."""
-    began: frozenset[int] = frozenset()
-    """The commands that were ever entered."""
-    called_off: frozenset[int] = frozenset()
-    """Those that left before they were told to."""
-
-
-@attrs.define(eq=False)
-class Session:
-    """One session, from its first use to its end; after that another of the same name is another session."""
-
-    name: str
-    last_used: float
-    home: Worker | None = None
-    used: bool = False
-    lost: bool = False
-
-
-@attrs.define(eq=False)
-class Worker:
-    """One incarnation."""
-
-    slot: int
-    incarnation: int
-    started_at: float
-    frozen: bool = False
-    holds: Call | None = None
-    wire: list[Call] = attrs.Factory(list)
-    """What was sent to it and is not answered, in order; only the first can have begun."""
-    left: bool = False
-    """Its lease was left with replies due."""
-    kill_at: float = math.inf
-
-
-@attrs.define(eq=False)
-class Slot:
-    """A place for a worker."""
-
-    worker: Worker | None = None
-    attempts: int = 0
-    restart_at: float = math.inf
-
-
-@attrs.define(eq=False)
-class Call:
-    """Whatever somebody waits for, and what they were told."""
-
-    key: int
-    kind: Kind
-    uses: bool = False
-    """The command takes its session."""
-    session: Session | None = None
-    number: int = 0
-    patience: float = math.inf
-    wait_until: float = math.inf
-    deadline: float = math.inf
-    state: State = State.WAITING
-    worker: Worker | None = None
-    begun: bool = False
-    granted_at: float = math.nan
-    result: str | None = None
-
-    @property
-    def due(self) -> float:
-        """Return when the caller's patience ends."""
-        if self.result is not None or self.kind not in (Kind.COMMAND, Kind.LEASE) or self.state is State.OVER:
-            return math.inf
-        if self.state is State.WAITING:
-            return min(self.wait_until, self.deadline)
-        return self.deadline if self.kind is Kind.COMMAND else math.inf
+    from collections.abc import Iterable, Mapping
 
 
 class Model:
     """One pool.
 
-    Places for what a pool is to do beyond this: overflow workers would be slots that come and go in `settle`, a standby
-    one that takes over in `die`, resizing changes `slots`, draining ends `submit`.
+    Places for what a pool is to do beyond this: overflow workers would be slots that come and go in `settle`,
+    resizing changes `slots`, draining ends `submit`.
     """
 
-    def __init__(self, size: int, max_queue: int, now: float, seen: Seen) -> None:
+    def __init__(self, size: int, standby: int, max_queue: int, now: float, seen: Seen) -> None:
         self.now = now
         self.max_queue = max_queue
-        self.slots = [Slot(Worker(index, seen.incarnations[index], now)) for index in range(size)]
+        self.size = size
+        self.slots = [Slot() for _ in range(size + standby)]
         self.calls: dict[int, Call] = {}
         self.sessions: dict[str, Session] = {}
         self.submitted = 0
         self.counts: Counter[str] = Counter()
+        self._spawn(range(size + standby), seen)
 
     # -- what can be asked of it ---------------------------------------------------------------------------------------
 
@@ -163,6 +63,11 @@ class Model:
     def workers(self) -> list[Worker]:
         """Return the workers there are."""
         return [slot.worker for slot in self.slots if slot.worker is not None]
+
+    @property
+    def serving(self) -> list[Worker]:
+        """Return those that take requests."""
+        return [worker for worker in self.workers if worker.role is WorkerRole.SERVING]
 
     @property
     def waiting(self) -> list[Call]:
@@ -185,7 +90,7 @@ class Model:
 
     def able(self, call: Call) -> list[Worker]:
         """Return the workers that may start a waiting call now."""
-        idle = [worker for worker in self.workers if worker.holds is None]
+        idle = [worker for worker in self.serving if worker.holds is None]
         session = call.session
         if session is None:
             return idle
@@ -223,6 +128,7 @@ class Model:
                 "running": sum(call.state is not State.WAITING for call in open_calls),
                 **{name: self.counts[name] for name in ("ok", "failed", "timed_out", "cancelled", "rejected")},
             },
+            "counts": (self.size, len(self.serving), len(self.workers) - len(self.serving)),
             "workers": [self._worker_picture(slot) for slot in self.slots],
             "sessions": {
                 session.name: "lost" if session.lost else session.home.incarnation if session.home else "unbound"
@@ -233,10 +139,16 @@ class Model:
     def _worker_picture(self, slot: Slot) -> tuple[object, ...]:
         worker = slot.worker
         if worker is None:
-            return ("starting", None, False)
+            return ("starting", None, False, None)
         held = worker.holds
         status = "ready" if held is None else "busy"
-        return (worker.incarnation, status, None if held is None else held.number, held is not None and held.begun)
+        return (
+            worker.incarnation,
+            status,
+            None if held is None else held.number,
+            held is not None and held.begun,
+            worker.role,
+        )
 
     # -- what callers do -----------------------------------------------------------------------------------------------
 
@@ -397,6 +309,8 @@ class Model:
         """A worker dies; the next one starts when time passes next, be it no time at all."""
         place = self.slots[worker.slot]
         place.worker = None
+        if worker.role is WorkerRole.SERVING:
+            self._promote(seen)
         held = worker.holds
         if held is not None and held.session is not None and held.begun:
             held.session.used = True  # nobody can know
@@ -436,11 +350,20 @@ class Model:
         else:
             call.state, call.wait_until = State.WAITING, self.now + call.patience
 
-    def _spawn(self, slot: int, seen: Seen) -> None:
-        incarnation = seen.incarnations[slot]
-        assert all(incarnation > worker.incarnation for worker in self.workers if worker.slot == slot)
-        self.slots[slot].worker = Worker(slot, incarnation, self.now)
-        self.slots[slot].restart_at = math.inf
+    def _promote(self, seen: Seen) -> None:
+        """Have a standby serve: what waits has it, before it is known what the lost worker leaves behind."""
+        standby = [worker for worker in self.workers if worker.role is WorkerRole.STANDBY]
+        if standby:
+            min(standby, key=lambda worker: worker.incarnation not in seen.serving).role = WorkerRole.SERVING
+            self.settle(seen)
+
+    def _spawn(self, slots: Iterable[int], seen: Seen) -> None:
+        """Start workers at once: as many serve as are missing, no matter which, and the others stand by."""
+        for slot in sorted(slots, key=lambda slot: seen.incarnations[slot] not in seen.serving):
+            incarnation = seen.incarnations[slot]
+            role = WorkerRole.SERVING if len(self.serving) < self.size else WorkerRole.STANDBY
+            self.slots[slot].worker = Worker(slot, incarnation, self.now, role)
+            self.slots[slot].restart_at = math.inf
         self.settle(seen)
 
     # -- what follows --------------------------------------------------------------------------------------------------
@@ -485,11 +408,10 @@ class Model:
             else:
                 self.end(call, "CommandTimeout maybe_executed")
                 self.abandon(call, seen)
-        for slot, place in enumerate(self.slots):
-            if place.worker is not None and place.worker.kill_at <= now:
-                self.die(place.worker, planned=True, seen=seen)
-            if place.restart_at <= now:
-                self._spawn(slot, seen)
+        for worker in self.workers:
+            if worker.kill_at <= now:
+                self.die(worker, planned=True, seen=seen)
+        self._spawn([slot for slot, place in enumerate(self.slots) if place.restart_at <= now], seen)
         for session in [session for session in self.sessions.values() if session.last_used + TTL <= now]:
             if any(call.session is session and call.state is not State.OVER for call in self.calls.values()):
                 session.last_used = now

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 import trio.testing
-from _pool_model import DELAY, GRACE, MAX_SESSIONS, RESET_AFTER, TTL, Seen
+from _pool_model_parts import DELAY, GRACE, MAX_SESSIONS, RESET_AFTER, TTL, Seen
 
 import trio_pool
 from trio_pool import RequestDispatched, RequestRedispatched, TrioPoolError
@@ -37,7 +37,7 @@ class LeftByError(Exception):
 class Stage:
     """One pool and everybody who wants something of it."""
 
-    def __init__(self, size: int, max_queue: int) -> None:
+    def __init__(self, size: int, standby: int, max_queue: int) -> None:
         self.clock = trio.testing.MockClock()
         self.port = MockPort()
         self.port.command("work", self._work)
@@ -55,6 +55,7 @@ class Stage:
         self._config = trio_pool.PoolConfig(
             launcher=self.port,
             size=size,
+            standby=standby,
             max_queue=max_queue,
             abandon_grace=GRACE,
             shutdown_grace=SHUTDOWN_GRACE,
@@ -228,6 +229,7 @@ class Stage:
         """Return what the pool chose to do, from one event on."""
         seen = Seen(began=frozenset(self.began), called_off=frozenset(self.called_off))
         seen.incarnations = {info.slot: info.incarnation for info in self.status.workers}
+        seen.serving = frozenset(info.incarnation for info in self.status.workers if info.role == "serving")
         for event in self.events[since:]:
             if isinstance(event, RequestDispatched):
                 seen.dispatched[event.request_id] = event.incarnation
@@ -240,17 +242,18 @@ class Stage:
         status = self.status
         metrics = status.metrics
         names = ("submitted", "queued", "running", "ok", "failed", "timed_out", "cancelled", "rejected")
-        ready = sum(info.status in ("ready", "busy") for info in status.workers)
+        ready = sum(info.status in ("ready", "busy") for info in status.workers if info.role == "serving")
         busy = sum(info.status == "busy" for info in status.workers)
         assert (status.ready, status.busy, status.queued) == (ready, busy, metrics.queued)
         assert status.sessions == len(self.sessions)
         return {
             "results": dict(self.results),
             "metrics": {name: getattr(metrics, name) for name in names},
+            "counts": (status.size, status.ready, status.standby),
             "workers": [
-                (info.incarnation, str(info.status), info.request_id, info.begun)
+                (info.incarnation, str(info.status), info.request_id, info.begun, info.role)
                 if info.status != "starting"
-                else ("starting", None, False)
+                else ("starting", None, False, None)
                 for info in status.workers
             ],
             "sessions": {name: info.incarnation or str(info.status) for name, info in self.sessions.items()},

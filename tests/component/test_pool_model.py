@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import hypothesis.strategies as st
 import pytest
-from _pool_model import MAX_SESSIONS, Call, Kind, Model, Seen, State, Worker
+from _pool_model import Model
+from _pool_model_parts import MAX_SESSIONS, Call, Kind, Seen, State, Worker
 from _pool_stage import Stage
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -52,13 +53,13 @@ class Action(NamedTuple):
 class Pools(RuleBasedStateMachine):
     """Does the same to both."""
 
-    @initialize(size=st.integers(1, 3), max_queue=st.integers(1, 4))
-    def begin(self, size: int, max_queue: int) -> None:
+    @initialize(size=st.integers(1, 3), standby=st.integers(0, 2), max_queue=st.integers(1, 4))
+    def begin(self, size: int, standby: int, max_queue: int) -> None:
         """Open both."""
         self.keys = 0
-        self.stage = Stage(size, max_queue)
+        self.stage = Stage(size, standby, max_queue)
         self.stage.do()
-        self.model = Model(size, max_queue, self.stage.now, self.stage.seen(0))
+        self.model = Model(size, standby, max_queue, self.stage.now, self.stage.seen(0))
 
     def teardown(self) -> None:
         """Close the pool with whatever is under way, and look at the whole of what has happened."""
@@ -331,7 +332,9 @@ class Pools(RuleBasedStateMachine):
         """As the pool itself tells it."""
         if not hasattr(self, "model"):
             return
-        ready = {info.incarnation for info in self.stage.status.workers if info.status == "ready"}
+        ready = {
+            info.incarnation for info in self.stage.status.workers if (info.status, info.role) == ("ready", "serving")
+        }
         homes = self.stage.picture()["sessions"]
         for call in self.model.waiting:
             if call.session is None:
