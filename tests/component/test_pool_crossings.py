@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 from typing import TYPE_CHECKING
 
@@ -99,3 +100,31 @@ async def test_growing_that_meets_the_end_of_the_pool_is_told_so(autojump_clock:
                 await pool.resize(3)
 
         await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_what_two_workers_that_die_at_once_had_not_begun_is_run_by_their_successors(
+    autojump_clock: MockClock,
+) -> None:
+    """Neither's request is given to the other, which is out of use by then, nor run twice."""
+    port = MockPort()
+    results: list[object] = []
+    async with (
+        trio_pool.open_pool(launcher=port, size=2, restart={"max_restarts": math.inf}) as pool,
+        trio.open_nursery() as nursery,
+    ):
+
+        async def ask(value: int) -> None:
+            results.append(await pool.execute_in_session(f"session {value}", "echo", {"value": value}))
+
+        dying = port.workers
+        for worker in dying:
+            await worker.signal(signal.SIGSTOP)
+        for value in (1, 2):
+            nursery.start_soon(ask, value)
+        await trio.testing.wait_all_tasks_blocked()
+        for worker in dying:
+            worker.deliver(signal.SIGKILL)
+    assert sorted(results) == [1, 2]  # type: ignore[type-var]  # they are ints
+    assert pool.get_pool_status().metrics.redispatched == 2
+    assert len([each for each in port.history if each.command == "echo"]) == 2
+    assert obeys_the_law(pool)

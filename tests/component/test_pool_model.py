@@ -18,7 +18,7 @@ import pytest
 from _pool_model import Model
 from _pool_model_parts import MAX_SESSIONS, Call, Kind, Seen, State, Worker
 from _pool_stage import Stage
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, assume, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from trio_pool import Outcome, RequestDispatched, RequestRedispatched
@@ -48,6 +48,11 @@ class Action(NamedTuple):
     predict: Callable[[Model, Seen], object]
     leaver: int | None = None
     """Whose caller leaves by it."""
+
+    @property
+    def ends_a_worker(self) -> bool:
+        """Whether a worker dies of it at once."""
+        return self.name.startswith("SIGKILL") or self.name.endswith(": exit")
 
 
 class Pools(RuleBasedStateMachine):
@@ -311,7 +316,11 @@ class Pools(RuleBasedStateMachine):
     def two_things_happen_at_once(self, data: st.DataObject) -> None:
         """What comes of it is what comes of one after the other."""
         first = self.request(data) if data.draw(st.booleans()) else self.disturbance(data)
-        self.play(first, self.disturbance(data))
+        second = self.disturbance(data)
+        # Two workers that end in one moment are both out of use before either is settled: no order of the two has that.
+        # `test_pool_crossings.py` looks at it.
+        assume(not (first.ends_a_worker and second.ends_a_worker))
+        self.play(first, second)
 
     @rule(seconds=st.sampled_from([0.1, 0.6, 2.5, 8.0]))
     def time_passes(self, seconds: float) -> None:
