@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import resource
 import signal
 import subprocess
@@ -108,7 +109,8 @@ def test_an_interrupted_run_reports_and_leaves_no_process(tmp_path: Path, number
     with running:
         for line in running.stdout:
             printed += line
-            if "SIGSTOP to" in line:
+            # The worker may have been idle when it was frozen: what is to be cut off has to be there first.
+            if "SIGSTOP to" in printed and re.search(r"in flight [1-9]", line):
                 running.send_signal(number)
                 break
         printed += running.stdout.read()
