@@ -286,6 +286,42 @@ async def test_a_drain_still_dispatches_again_what_was_not_begun(autojump_clock:
     assert pool.get_pool_status().metrics.redispatched == 1
 
 
+async def test_everybody_who_drains_hears_of_the_end(autojump_clock: MockClock) -> None:
+    """Whoever comes later takes nothing away from those who wait already."""
+    async with over(MockPort(), size=1) as pool, trio.open_nursery() as nursery:
+        nursery.start_soon(work, pool)
+        await trio.testing.wait_all_tasks_blocked()
+        with trio.fail_after(2.0):
+            async with trio.open_nursery() as drains:
+                for _ in range(3):
+                    drains.start_soon(pool.drain)
+                    await trio.testing.wait_all_tasks_blocked()
+
+
+async def test_a_drain_hears_of_the_end_from_a_pool_that_is_left_meanwhile(autojump_clock: MockClock) -> None:
+    """Leaving waits for the same end."""
+    async with trio.open_nursery() as nursery, over(MockPort(), size=1) as pool:
+        nursery.start_soon(work, pool)  # noqa: ASYNC111  # it outlives the pool on purpose
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(pool.drain)  # noqa: ASYNC111  # it outlives the pool on purpose
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.cancel_scope.deadline = trio.current_time() + 10.0
+    assert not nursery.cancel_scope.cancelled_caught
+
+
+async def test_a_slot_whose_worker_died_while_the_pool_drains_is_starting(autojump_clock: MockClock) -> None:
+    """There is another to come, and what waits needs it."""
+    port = SlowPort()
+    async with over(port, size=1) as pool:
+        await pool.drain()
+        await kill(port, "pool-0")
+        (info,) = pool.get_pool_status().workers
+        assert info.status == "starting"
+        await trio.sleep(2 * START)
+        (info,) = pool.get_pool_status().workers
+        assert info.status == "ready"
+
+
 async def test_a_drain_cut_short_still_refuses_what_is_new(autojump_clock: MockClock) -> None:
     """What waits goes on waiting for its turn: only who drains has left."""
     async with over(MockPort(), size=1) as pool, trio.open_nursery() as nursery:

@@ -56,6 +56,22 @@ async def test_a_standby_serves_at_once_when_an_idle_worker_dies(autojump_clock:
         assert pool.get_pool_status().metrics.restarts == 1
 
 
+async def test_a_standby_takes_who_waits_before_what_the_lost_worker_had_not_begun(autojump_clock: MockClock) -> None:
+    """It serves the moment the other is lost; what that one leaves behind is known only when it is dead."""
+    port = MockPort()
+    told: list[PoolEvent] = []
+    async with over(port, size=1, standby=1, told=told) as pool, trio.open_nursery() as nursery:
+        (victim,) = named(pool, SERVING)
+        (worker,) = [each for each in port.workers if each.worker_id == victim]
+        await worker.signal(signal.SIGSTOP)
+        for _ in range(2):
+            nursery.start_soon(work, pool)
+            await trio.testing.wait_all_tasks_blocked()
+        await kill(port, victim)
+    dispatched = [event.request_id for event in told if isinstance(event, trio_pool.RequestDispatched)]
+    assert dispatched == [1, 2, 1]
+
+
 async def test_a_standby_takes_over_those_who_wait(autojump_clock: MockClock) -> None:
     """The oldest of them runs there at once; only the request of the dead worker fails."""
     port = SlowPort()

@@ -442,7 +442,8 @@ class Router:
     async def wait_idle(self) -> None:  # noqa: ASYNC910  # nothing to wait for, nothing to do: for open_pool alone
         """Wait until every request and every broadcast has its outcome."""
         while self.requests or self.broadcasts.under_way:
-            self._idle = trio.Event()
+            if self._idle.is_set():  # else somebody waits for it already
+                self._idle = trio.Event()
             await self._idle.wait()
 
     def fail_waiting(self) -> None:

@@ -61,7 +61,7 @@ def pool_status(router: Router) -> PoolStatus:
 def _worker_info(router: Router, slot: Slot) -> WorkerInfo:
     worker = slot.worker
     if worker is None:
-        coming = router.closed is None and not slot.retired and not slot.leaving
+        coming = router.redispatches and not slot.retired and not slot.leaving
         status = WorkerStatus.STARTING if coming else WorkerStatus.DEAD
         return WorkerInfo(
             worker_id=slot.worker_id, slot=slot.index, incarnation=slot.incarnation, pid=None, status=status
