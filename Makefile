@@ -120,7 +120,7 @@ test-load: $(DEV)
 test-chaos: $(DEV)
 	@$(PYTEST) tests/stress -m chaos $(ARGS)
 
-# So many supervisors and pools are tried beside their models; elsewhere the test's own number.
+# So many supervisors are tried beside a model of OTP's; elsewhere the test's own number.
 test-all: export TRIO_POOL_EXAMPLES := 2000
 test-all: $(DEV)
 	@$(PYTEST) $(STRESS) --document-results .document-results.json $(ARGS)
