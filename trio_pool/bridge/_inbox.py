@@ -82,14 +82,17 @@ class Inbox:
         """True in the middle of a message."""
         return self._decoder.pending
 
-    def look(self) -> None:
-        """Read what is there now, without waiting, unless much is waiting already."""
+    def look(self) -> bool:
+        """Read what is there now, without waiting, unless much is waiting already; False if nothing was read."""
+        found = False
         while not self.ended and self.error is None and len(self.waiting) < READ_AHEAD:
             with self._lock:
                 # Asked under the lock: of two threads that saw the same bytes one would wait for more.
                 if self.fd < 0 or not self._poll(0):
-                    return
+                    break
                 self.read()
+            found = True
+        return found
 
     def read(self) -> bool:
         """Read once; waits for bytes if there are none, so ask first.
@@ -110,14 +113,20 @@ class Inbox:
                 self.waiting.append(message)
         return direct is None and count < READ_SIZE
 
+    def take_back(self, request_id: int) -> bool:
+        """Note that a request that waits is not to be run; False if it does not wait here."""
+        # A copy, made in one step: the other of two threads may take requests out meanwhile.
+        for message in tuple(self.waiting):
+            if message.get("id") == request_id:
+                message["cancelled"] = True
+                return True
+        return False
+
     def _cancel(self, request_id: object) -> None:
         if type(request_id) is not int:
             return
         if request_id == self._interrupts.running:
             self._interrupts.cancelled = request_id
             return
-        for message in self.waiting:
-            if message.get("id") == request_id:
-                message["cancelled"] = True
-                return
-        self.cancelled.append(request_id)
+        if not self.take_back(request_id):
+            self.cancelled.append(request_id)

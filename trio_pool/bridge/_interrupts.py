@@ -48,7 +48,7 @@ class Interrupts:
         """True if the signal may raise in it."""
         self.fired = False
         """True once the signal has raised in a command: this worker is to end."""
-        self.look: Callable[[], None] | None = None
+        self.look: Callable[[], bool] | None = None
         """Reads, without waiting, what the parent has sent, and sets `cancelled` if that is in it."""
         self._looking = False
         self._rung = False

@@ -26,6 +26,7 @@ import select
 import signal
 import sys
 import threading
+import traceback
 from collections import deque
 from contextlib import suppress
 
@@ -122,7 +123,8 @@ class AsyncServer:
             self._soon(self._stop_at_once)
             thread.join(_EXIT_GRACE)
             raise
-        thread.join()
+        # An async command that has called exit does not wait for those that cannot be cancelled either.
+        thread.join(None if self._exit is None else _EXIT_GRACE)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if executor.flagged("interruptible"):
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
@@ -137,7 +139,7 @@ class AsyncServer:
         executor = self._executor
         poller = select.poll()
         poller.register(self._wake_read, select.POLLIN)
-        while not self._over:
+        while not self._over and self._exit is None:
             if not self._handed:
                 # Not a lock: a signal that comes right before one waits for it would be handled after the next job.
                 poller.poll()
@@ -171,10 +173,12 @@ class AsyncServer:
         if signal.getsignal(signal.SIGUSR1) == self._executor.interrupts.ring:
             signal.signal(signal.SIGUSR1, signal.SIG_DFL)
 
-    def _look(self) -> None:
+    def _look(self) -> bool:
         """Read in the middle of a sync command, and have the side thread do what came but for this command."""
-        self._inbox.look()
-        self._soon(self._wake)
+        found = self._inbox.look()
+        if found:
+            self._soon(self._wake)
+        return found
 
     def _soon(self, function: Any, *args: object) -> None:
         with suppress(trio.RunFinishedError):
@@ -193,9 +197,12 @@ class AsyncServer:
         except BaseException as exc:  # noqa: ASYNC103  # raised again in the main thread
             self._failure = exc
         finally:
-            if self._exit is not None and self._job is not None:
+            if self._job is not None:
                 # The main thread is in a command that may take for ever, and whose reply nobody could send any more.
-                _exit_now(self._exit)
+                if self._exit is not None:
+                    _exit_now(self._exit)
+                if self._failure is not None:
+                    _exit_now(SystemExit("".join(traceback.format_exception(self._failure))))
             self._over = True
             started.set()
             os.write(self._wake_write, b"\0")
@@ -290,6 +297,9 @@ class AsyncServer:
                 if interrupts.armed:
                     # The parent's own signal may have come while this lay here.
                     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR1)
+        else:
+            # The main thread has read this while the request was in the hands of `_sort`.
+            self._inbox.take_back(request_id)
 
     def _mark(self, request_id: int) -> None:
         if request_id > self._last_begun:
@@ -347,10 +357,13 @@ class AsyncServer:
             del self._scopes[request_id]
             raise
         except BaseException as exc:  # noqa: ASYNC103  # whatever a command raises is its answer
+            if self._nursery.cancel_scope.cancel_called:
+                # What it raises as it is torn down, a group with a Cancelled among it, is no outcome of its own.
+                del self._scopes[request_id]
+                return  # noqa: ASYNC104, ASYNC910  # as above
             leaving = _system_exit(exc)
             if leaving is not None:
-                self._exit = leaving
-                self._stop_at_once()
+                self._exit_with(leaving)
                 return  # noqa: ASYNC104, ASYNC910  # as above
             reply = executor.raised(request_id, exc, session_used=used)
         else:
@@ -363,10 +376,24 @@ class AsyncServer:
         self._send(reply)
         self._wake()
 
+    def _exit_with(self, leaving: SystemExit) -> None:
+        self._exit = leaving
+        if self._job is None:
+            os.write(self._wake_write, b"\0")
+        else:
+            # The main thread is in a command that may take for ever, and so may what cannot be cancelled here.
+            watchdog = threading.Timer(_EXIT_GRACE, _exit_now, [leaving])
+            watchdog.daemon = True
+            watchdog.start()
+        self._stop_at_once()
+
     # -- writing -------------------------------------------------------------------------------------------------------
 
     def _send(self, pieces: list[Piece]) -> None:
         """Write a reply, or as much of it as the socket takes, behind what it has not taken yet."""
+        if os.getpid() != self._pid:
+            # Forked in C, without the hook that takes the socket away, and not yet at the end of its step.
+            end_forked_child("an async command")
         if not self._unsent:
             try:
                 pieces = after(pieces, write_some(self._fd, pieces))
