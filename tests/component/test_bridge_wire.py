@@ -359,3 +359,19 @@ def test_garbage_ends_the_worker_with_a_word_in_its_output(data: bytes) -> None:
         assert worker.at_end_of_stream()
         assert worker.exit_code() == os.EX_PROTOCOL
         assert b"trio_pool worker: " in worker.output.read()
+
+
+def test_a_command_that_asks_is_not_told_of_a_broken_connection(tmp_path: Path) -> None:
+    """A parent that hangs up with replies unread resets it: that is the worker's affair, not the command's."""
+    path = tmp_path / "ask"
+    with ready_worker(APP) as worker:
+        worker.send(1, "ping")
+        worker.send(2, "ask", {"path": str(path)}, session="s")
+        while not Path(f"{path}-begun").exists():
+            pass
+        worker.socket.close()
+        path.touch()
+        while not Path(f"{path}-outcome").exists():
+            pass
+        assert Path(f"{path}-outcome").read_text() == "went on"
+        assert worker.exit_code() == 0

@@ -98,6 +98,10 @@ class Interrupts:
             try:
                 if self.look is not None:
                     self.look()
+            except ConnectionError:
+                # The parent has hung up with replies unread. That is not the command's affair, and the kernel says it
+                # once: whoever serves this connection reads its end next.
+                pass
             finally:
                 self._looking = False
             # The signal of a message that came behind the last read is not lost: it was noted, or is handled by now.
