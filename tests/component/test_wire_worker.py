@@ -123,6 +123,38 @@ async def test_a_worker_of_somebody_else_s_has_all_the_guarantees() -> None:
                 await pool.execute_in_session("s", "remember", {"value": 2})
 
 
+QUIET = """
+import os
+from trio_pool import wire
+
+fd = int(os.environ[wire.SOCKET_VARIABLE])
+decoder = wire.MessageDecoder(2**26)
+types = []
+
+def say(*data):
+    for piece in data:
+        os.write(fd, piece)
+
+while not decoder.feed(os.read(fd, 65536)):
+    pass
+say(wire.encode_json({"type": "ready", "protocol": wire.PROTOCOL, "codec": wire.CODEC, "begun": None, "commands": []}))
+while data := os.read(fd, 65536):
+    for message in decoder.feed(data):
+        types.append(message.get("command", message.get("type")))
+        if types[-1] == "seen":
+            say(*wire.pieces(message["id"], wire.encode({"success": True, "result": types}, 2**20)))
+"""
+
+
+async def test_a_worker_that_announced_no_flags_is_never_told_to_cancel() -> None:
+    """It may know nothing of this message, and take it for a request without a command."""
+    with trio.fail_after(PATIENCE):
+        async with open_worker([sys.executable, "-c", QUIET]) as worker:
+            with pytest.raises(trio_pool.CommandTimeout):
+                await worker.send_command("quiet", timeout=0.01)
+            assert (await worker.send_command("seen")).result == ["quiet", "seen"]
+
+
 async def test_a_worker_that_cannot_start_says_why_in_its_own_words() -> None:
     """What it calls ``failed`` reaches whoever opened it."""
     with trio.fail_after(PATIENCE), pytest.raises(trio_pool.WorkerInitFailed, match="no good today") as caught:

@@ -287,7 +287,7 @@ class PoolWorker:
             if not call.done.is_set():
                 self.link.drain()
         finally:
-            if not call.done.is_set():
+            if not call.done.is_set() and self.cancels:
                 # Without the signal, which would end the worker: a lone one is to outlive what it was asked in vain.
                 self.link.cancel(wire_id)
             self.link.forget(wire_id)
