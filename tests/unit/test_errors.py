@@ -18,6 +18,7 @@ from trio_pool._core._errors import (
     WorkerError,
 )
 from trio_pool._core._exits import Signaled
+from trio_pool._process._commands import reply_error
 
 NOT_EXECUTED = {
     "PoolTimeout", "PoolSaturated", "PoolClosed", "SessionMismatch", "SessionNotFound", "SessionLimit", "SessionLost",
@@ -260,3 +261,11 @@ def test_the_advice_fits_what_happened() -> None:
     crashed = core_errors.WorkerCrashed
     assert "what in it kills workers" in crashed("text", reason="undelivered", outcome=Outcome.NOT_EXECUTED).advice
     assert crashed("text", reason="crash", outcome=Outcome.NOT_EXECUTED).advice == "repeat it"
+
+
+def test_what_came_too_late_says_once_that_it_did_not_run() -> None:
+    """A worker that refuses a request past its deadline is quoted, and the rest is the outcome's to say."""
+    words = {"kind": "expired", "type": "t", "message": "it was 2 s past its deadline", "traceback": ""}
+    error = reply_error(words, "nap", worker_id="w-1", pid=7, incarnation=1)
+    assert error.outcome is Outcome.NOT_EXECUTED
+    assert str(error).count("did not run") == 1, str(error)

@@ -112,7 +112,7 @@ def reply_error(
                 refusal.add_note(f"In the worker:\n{text_of(error, 'traceback')}")
             return refusal
         case "expired":
-            return CommandTimeout(f"{message}; it did not run", outcome=Outcome.NOT_EXECUTED, **common)
+            return CommandTimeout(message, outcome=Outcome.NOT_EXECUTED, **common)
         case "cancelled":
             # Of a worker that does not say whether it had begun, the worse is to be assumed.
             began = error.get("begun") is not False
