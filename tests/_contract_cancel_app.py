@@ -31,8 +31,9 @@ def write(path: str) -> str:
 @plain.command(interruptible=True)
 def occupy(path: str) -> None:
     """Occupy the worker until it is interrupted, and leave a trace then."""
-    write(f"{path}-begun")
     try:
+        # In here, for the interrupt may come as soon as there is this trace.
+        write(f"{path}-begun")
         while True:
             time.sleep(0.002)
     finally:

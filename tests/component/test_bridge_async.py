@@ -158,3 +158,36 @@ def test_sigterm_is_never_overlooked_by_two_threads() -> None:
             worker.process.terminate()
             assert worker.receive() == {"type": "leaving"}
             assert worker.exit_code() == 0
+
+
+@pytest.mark.parametrize("app", ["plain", "together"])
+def test_a_request_read_before_another_ran_is_still_taken_back(app: str, tmp_path: Path) -> None:
+    """Its cancel came while that ran, and is looked for before it is begun."""
+    gate, never = str(tmp_path / "gate"), str(tmp_path / "never")
+    with ready_worker(f"_contract_cancel_app:{app}") as worker:
+        worker.socket.sendall(
+            frame(1, command="hold", args={"path": gate}) + frame(2, command="write", args={"path": never})
+        )
+        while worker.begun() != 1:
+            pass
+        worker.socket.sendall(frame(2, type="cancel"))
+        open(gate, "x", encoding="ascii").close()
+        replies = {reply["id"]: reply for reply in (worker.receive(), worker.receive())}
+        assert replies[1]["result"] == "released"
+        assert (replies[2]["error"]["kind"], replies[2]["error"]["begun"]) == ("cancelled", False)
+    assert not os.path.exists(never)
+
+
+@pytest.mark.parametrize("app", ["plain", "together"])
+def test_an_application_s_own_handler_of_the_signal_is_replaced(app: str, tmp_path: Path) -> None:
+    """It was installed at import, and would leave the worker deaf to interrupts."""
+    path = str(tmp_path / "occupy")
+    with ready_worker(f"_signal_taking_app:{app}") as worker:
+        worker.send(1, "occupy", {"path": path})
+        while not os.path.exists(f"{path}-begun"):
+            pass
+        worker.socket.sendall(frame(1, type="cancel"))
+        worker.process.send_signal(signal.SIGUSR1)
+        assert worker.receive()["error"]["kind"] == "cancelled"
+        assert worker.receive() == {"type": "leaving"}
+        assert worker.exit_code() == 0
