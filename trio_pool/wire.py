@@ -47,10 +47,11 @@ worker which may be too busy to read: the signal is meant for no command but the
 has ``kind``, ``type`` (the exception's qualified name), ``message`` and ``traceback``, all str. The kind decides what
 the caller gets: ``unknown_command`` (with ``known``, a list of names), ``invalid_arguments``, ``program_not_found``
 (``program_id``), ``unserializable`` (``path``, ``type_name``), ``frame_too_large`` (``size``, ``max_frame``),
-``expired`` and ``busy`` (too many wait) for what was not begun, ``cancelled`` (``begun``: whether it had begun; if that
-is absent it counts as begun), and ``remote`` for what the command itself raised. ``session_used`` is there, and true,
-if the request used state of its session that dies with the worker: such a session is lost with it, while others move on
-silently.
+``expired``, ``busy`` (too many wait) and ``leaving`` (the worker has been told to end, and finishes what it has begun:
+the pool sends it nothing more, and this elsewhere) for what was not begun, ``cancelled`` (``begun``: whether it had
+begun; if that is absent it counts as begun), and ``remote`` for what the command itself raised. ``session_used`` is
+there, and true, if the request used state of its session that dies with the worker: such a session is lost with it,
+while others move on silently.
 
 **Standard commands** are asked of every worker: ``ping`` by health checks, and a worker that does not answer it with
 success is replaced; ``cleanup_session`` with ``{"session_id": str}`` when a session ends; ``shutdown``, to which a

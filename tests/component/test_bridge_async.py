@@ -191,3 +191,20 @@ def test_an_application_s_own_handler_of_the_signal_is_replaced(app: str, tmp_pa
         assert worker.receive()["error"]["kind"] == "cancelled"
         assert worker.receive() == {"type": "leaving"}
         assert worker.exit_code() == 0
+
+
+def test_what_comes_to_a_worker_that_is_leaving_is_refused_at_once(tmp_path: Path) -> None:
+    """It finishes what it has begun, however long that takes, and says meanwhile that it begins nothing more."""
+    gate = str(tmp_path / "gate")
+    with ready_worker("_contract_cancel_app:together") as worker:
+        worker.send(1, "hold", {"path": gate})
+        while worker.begun() != 1:
+            pass
+        worker.process.terminate()
+        worker.send(2, "echo", {"value": 1})
+        assert worker.receive()["error"]["kind"] == "leaving"
+        assert worker.begun() == 1
+        open(gate, "x", encoding="ascii").close()
+        assert worker.receive()["result"] == "released"
+        assert worker.receive() == {"type": "leaving"}
+        assert worker.exit_code() == 0

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
@@ -16,6 +17,8 @@ import trio_pool
 from trio_pool.testing import MockPort
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator
+
     from trio.testing import MockClock
 
 
@@ -128,3 +131,112 @@ async def test_what_two_workers_that_die_at_once_had_not_begun_is_run_by_their_s
     assert pool.get_pool_status().metrics.redispatched == 2
     assert len([each for each in port.history if each.command == "echo"]) == 2
     assert obeys_the_law(pool)
+
+
+# -- a worker that is leaving while its async commands run -------------------------------------------------------------
+
+
+@contextlib.asynccontextmanager
+async def leaving(port: MockPort, **options: Any) -> AsyncGenerator[tuple[trio_pool.SessionPool, str, str]]:
+    """Give a pool of two workers and their names: first of the one told to leave, which has a nap to finish."""
+    async with trio_pool.open_pool(launcher=port, size=2, concurrency=4, timeout=5000.0, **options) as pool:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pool.execute_in_session, "napping", "nap", {"duration": 1000.0})
+            await trio.testing.wait_all_tasks_blocked()
+            (busy,) = [info.worker_id for info in pool.get_pool_status().workers if info.status == "busy"]
+            (worker,) = [each for each in port.workers if each.worker_id == busy]
+            await worker.signal(signal.SIGTERM)
+            yield pool, busy, "pool-1" if busy == "pool-0" else "pool-0"
+        await trio.testing.wait_all_tasks_blocked()
+        status = pool.get_pool_status()
+        assert (status.ready, status.metrics.worker_errors) == (2, 0)
+        assert obeys_the_law(pool)
+
+
+async def test_a_worker_that_is_leaving_keeps_no_request_from_the_others(autojump_clock: MockClock) -> None:
+    """What it is sent before the pool knows comes back at once and runs elsewhere; after that it is sent nothing."""
+    port = port_of_naps()
+    async with leaving(port) as (pool, busy, other):
+        began = trio.current_time()
+        async with trio.open_nursery() as nursery:
+            for _ in range(8):
+                nursery.start_soon(pool.execute_anonymous, "nap", {"duration": 0.0})
+        assert trio.current_time() == began
+        assert 0 < pool.get_pool_status().metrics.redispatched <= 4
+        assert {each.worker_id for each in port.history if each.args == {"duration": 0.0}} == {other}
+        assert [info.begun for info in pool.get_pool_status().workers if info.worker_id == busy] == [True]
+
+
+async def test_a_session_without_state_moves_from_a_worker_that_is_leaving(autojump_clock: MockClock) -> None:
+    """Its request runs elsewhere at once, while one whose session has state there waits, and is lost with it."""
+    port = port_of_naps()
+    async with (
+        trio_pool.open_pool(launcher=port, size=2, concurrency=2, timeout=5000.0, checkout_timeout=5000.0) as pool,
+        trio.open_nursery() as napping,
+    ):
+        async with pool.checkout() as other:
+            put = {"operation": "set", "key": "k", "value": 1}
+            await pool.execute_in_session("kept", "update_session_data", put)
+            await pool.execute_in_session("free", "ping")
+            napping.start_soon(pool.execute_anonymous, "nap", {"duration": 100.0})
+            await trio.testing.wait_all_tasks_blocked()
+            (worker,) = [each for each in port.workers if each.worker_id != other.worker_id]
+            await worker.signal(signal.SIGTERM)
+        began = trio.current_time()
+        outcomes: dict[str, object] = {}
+
+        async def ask(session: str, timeout: float = 5000.0) -> None:
+            try:
+                outcomes[session] = await pool.execute_in_session(session, "nap", {"duration": 0.0}, timeout=timeout)
+            except trio_pool.TrioPoolError as exc:
+                outcomes[session] = exc
+            outcomes[f"{session} at"] = trio.current_time()
+
+        async with trio.open_nursery() as nursery:
+            await ask("kept", 10.0)
+            late = outcomes["kept"]
+            assert isinstance(late, trio_pool.CommandTimeout)
+            assert late.outcome == "not_executed"
+            nursery.start_soon(ask, "kept")
+            await trio.testing.wait_all_tasks_blocked()
+            nursery.start_soon(ask, "free")
+        assert isinstance(outcomes["kept"], trio_pool.SessionLost)
+        assert outcomes["kept at"] == pytest.approx(began + 100.0)
+        assert (outcomes["free"], outcomes["free at"]) == (0.0, pytest.approx(began + 10.0))
+        assert obeys_the_law(pool)
+
+
+async def test_a_broadcast_waits_for_the_successor_of_a_worker_that_is_leaving(autojump_clock: MockClock) -> None:
+    """It is not begun there, and counts where it ran."""
+    port = port_of_naps()
+    async with leaving(port) as (pool, busy, other):
+        began = trio.current_time()
+
+        async def ask() -> None:
+            await trio.sleep(10.0)
+            async with pool.checkout() as worker:  # the one that stays: the pool knows from the broadcast
+                assert worker.worker_id == other
+                with trio.move_on_after(1.0):
+                    await pool.execute_anonymous("ping")
+            assert pool.get_pool_status().metrics.redispatched == 0
+
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(ask)
+            assert await pool.broadcast("echo", {"value": 1}) == {busy: 1, other: 1}
+        assert trio.current_time() == pytest.approx(began + 1000.0)
+
+
+async def test_one_whose_caller_left_is_not_sent_again_by_a_worker_that_is_leaving(autojump_clock: MockClock) -> None:
+    """Nobody waits for it, and its worker is not killed for it."""
+    port = port_of_naps()
+    async with leaving(port) as (pool, busy, _):
+        (worker,) = [each for each in port.workers if each.worker_id == busy]
+        async with pool.checkout():  # the other one
+            await worker.signal(signal.SIGSTOP)  # so that it has what it is sent, and has not answered
+            with trio.move_on_after(0.5):
+                await pool.execute_anonymous("nap", {"duration": 7.0})
+            assert pool.get_pool_status().queued == 0
+            await worker.signal(signal.SIGCONT)
+            await trio.testing.wait_all_tasks_blocked()
+        await trio.testing.wait_all_tasks_blocked()
+        assert not [each for each in port.history if each.args == {"duration": 7.0}]

@@ -322,3 +322,37 @@ def test_async_work_without_a_session_runs_beside_other_on_an_overflow_worker() 
     assert queue.submit(Request(kind=Kind.ASYNC)) == 2
     assert queue.submit(Request(kind=Kind.ASYNC)) is None
     assert queue.submit(Request(SessionRecord("s", 0.0), kind=Kind.ASYNC)) is None
+
+
+def test_a_ticket_that_is_given_back_has_its_old_place() -> None:
+    """The worker that would not have it is held; another takes it before what was submitted later."""
+    queue = filled(1, concurrency=2)
+    sync, beside, later = Request(), Request(kind=Kind.ASYNC), Request()
+    assert [queue.submit(ticket) for ticket in (sync, beside, later)] == [1, 1, None]
+    queue.hold(1)
+    queue.give_back(beside)
+    queue.give_back(sync)
+    queue.settle()
+    assert queue.waiting == 3
+    queue.add_worker(2)
+    assert started(queue) == [sync, beside]
+    assert [ticket.incarnation for ticket in (sync, beside, later)] == [2, 2, None]
+
+
+def test_a_ticket_of_a_bound_session_that_is_given_back_waits_for_its_worker() -> None:
+    """As head of its session, before the others; unbound it is anybody's."""
+    queue = filled(2)
+    session = SessionRecord("s", 0.0)
+    first, second = Request(session), Request(session)
+    home = queue.submit(first)
+    queue.submit(second)
+    assert home is not None
+    queue.hold(home)
+    queue.give_back(first)
+    queue.settle()
+    assert started(queue) == []
+    queue.unbind(session)
+    queue.settle()
+    assert started(queue) == [first]
+    assert first.incarnation not in (None, home)
+    assert release(queue, first.incarnation or 0) is second

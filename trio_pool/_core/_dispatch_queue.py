@@ -35,7 +35,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final, Generic, TypeVar
 
 from ._errors import PoolSaturated
-from ._heaps import clean, older, waits_at
+from ._heaps import clean, exposed, older, waits_at
 from ._rooms import Rooms, WorkerLoad
 from ._staff import OVERFLOW, SERVING, WorkerRole
 from ._ticket import ASYNC, DONE, LEASE, RUNNING, SYNC, WAITING, Phase, Ticket
@@ -186,17 +186,21 @@ class DispatchQueue(Generic[T]):
     def finish(self, ticket: T) -> bool:
         """Note that a running ticket has ended; return whether its worker runs nothing now. `serve` must follow."""
         worker = self._workers[ticket.incarnation or 0]
-        if worker.main is ticket:
-            worker.main = None
-        else:
-            del worker.asyncs[ticket]
-        if ticket.abandoned:
-            ticket.abandoned = False
-            worker.abandoned -= 1
+        worker.drop(ticket)
         ticket.phase = DONE
         if ticket.session is not None:
             self._leave_session(ticket.session, ticket)
         return worker.main is None and not worker.asyncs
+
+    def give_back(self, ticket: T) -> None:
+        """Put a ticket that its worker is not going to begin back into its place; `settle` must follow."""
+        worker = self._workers[ticket.incarnation or 0]
+        worker.drop(ticket)
+        self._rooms.file(worker)
+        ticket.incarnation = None
+        self._wait(ticket)
+        self._push(ticket)
+        self._unsettled = True
 
     # -- errands -------------------------------------------------------------------------------------------------------
 
@@ -323,7 +327,8 @@ class DispatchQueue(Generic[T]):
     def unbind(self, session: SessionRecord) -> None:
         """Set a session free from its worker; `settle` then finds its tickets another."""
         self._forget(session)
-        for ticket in self._exposed(session):
+        waiting: list[T] = exposed(session)
+        for ticket in waiting:
             self._push(ticket)
             self._unsettled = True
 
@@ -332,11 +337,11 @@ class DispatchQueue(Generic[T]):
 
         `settle` must follow.
         """
-        exposed = self._exposed(session)
-        tickets: list[T] = sorted((*exposed, *session.waiting), key=_number)
+        heads: list[T] = exposed(session)
+        tickets: list[T] = sorted((*heads, *session.waiting), key=_number)
         session.waiting.clear()
         self._waiting -= len(tickets)
-        self._withdrawn += len(exposed)
+        self._withdrawn += len(heads)
         for ticket in tickets:
             ticket.phase = DONE
             self._leave_session(session, ticket)
@@ -444,7 +449,8 @@ class DispatchQueue(Generic[T]):
         if session is not None and session.incarnation is None:
             session.incarnation = worker.incarnation
             worker.sessions += 1
-            for other in self._exposed(session):
+            others: list[T] = exposed(session)
+            for other in others:
                 # What any worker could have run is this one's from now on. A lease among it holds back the others no
                 # more.
                 self._push(other)
@@ -461,14 +467,6 @@ class DispatchQueue(Generic[T]):
                 self._push(session.head)
             else:
                 session.head = None
-
-    @staticmethod
-    def _exposed(session: SessionRecord) -> list[T]:
-        """Return a session's waiting tickets that stand in heaps, in order."""
-        tickets: list[T] = [ticket for ticket in session.beside if ticket.phase is WAITING]
-        if session.head is not None and session.head.phase is WAITING:
-            tickets.append(session.head)
-        return sorted(tickets, key=_number)
 
     def _push(self, ticket: T) -> None:
         home = None if ticket.session is None else ticket.session.incarnation

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from heapq import heapify
+from operator import attrgetter
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from ._ticket import WAITING, Ticket
 
 T = TypeVar("T", bound=Ticket)
 
+_number = attrgetter("number")
+
 if TYPE_CHECKING:
+    from ._session_table import SessionRecord
+
     Heap: TypeAlias = list[tuple[int, T]]
 
 
@@ -17,6 +22,14 @@ def waits_at(ticket: Ticket, home: int | None) -> bool:
     """Tell whether a ticket found in a heap, a worker's or a shared one, is there by right and not left behind."""
     session = ticket.session
     return ticket.phase is WAITING and (None if session is None else session.incarnation) == home
+
+
+def exposed(session: SessionRecord) -> list[T]:
+    """Return a session's waiting tickets that stand in heaps, in order."""
+    tickets: list[T] = [ticket for ticket in session.beside if ticket.phase is WAITING]
+    if session.head is not None and session.head.phase is WAITING:
+        tickets.append(session.head)
+    return sorted(tickets, key=_number)
 
 
 def older(one: Heap[T] | None, other: Heap[T] | None) -> Heap[T] | None:

@@ -39,6 +39,16 @@ class WorkerLoad(Generic[T]):
     def load(self) -> int:
         return len(self.asyncs) + (self.main is not None)
 
+    def drop(self, ticket: T) -> None:
+        """Take off a ticket that it runs."""
+        if self.main is ticket:
+            self.main = None
+        else:
+            del self.asyncs[ticket]
+        if ticket.abandoned:
+            ticket.abandoned = False
+            self.abandoned -= 1
+
     def running(self) -> list[T]:
         """What it runs, the oldest first."""
         return sorted(self.asyncs if self.main is None else (self.main, *self.asyncs), key=_number)

@@ -35,6 +35,7 @@ from ._failures import (
     answered_too_late,
     broadcast_failed,
     closed_on,
+    left_alone,
     not_free_in_time,
     not_replaced,
     refused,
@@ -252,6 +253,13 @@ class Broadcasts:
         router, broadcast = self._router, errand.broadcast
         slot, worker = router.holder(errand)
         del self._errands[errand]
+        if left_alone(message):
+            router.worker_leaving(worker, errand)
+            router.release(errand, slot, worker)
+            if not errand.finished:  # it waits on, for the replacement; else that runs what is kept
+                self._errands[errand] = None
+                errand.phase, errand.incarnation, errand.deadline = Phase.NEW, None, math.inf
+            return
         if message["success"]:
             self._keep(broadcast)
             self._close(errand, None, message["result"])

@@ -78,6 +78,20 @@ def settle(router: Router, worker: PoolWorker) -> None:
     router.staff.help()
 
 
+def give_back(router: Router, request: Request, worker: PoolWorker) -> bool:
+    """Take back what a worker that is leaving has refused, to its old place; False if nobody else may have it."""
+    session = request.session
+    if _hindrance(router, request) is not None and (session is None or not session.used):
+        return False
+    request.left_by = worker.crashed(begun=False, command=request.command, request_id=request.request_id)
+    router.queue.give_back(request)
+    _again(router, request, worker.incarnation, retried=False)
+    router.queue.settle()
+    router.carry_out()
+    router.staff.help()
+    return True
+
+
 def _again(router: Router, request: Request, incarnation: int, *, retried: bool) -> None:
     """Note that a request is to be dispatched again. It keeps its place, and its deadline."""
     if retried:

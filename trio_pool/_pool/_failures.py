@@ -183,6 +183,11 @@ def undeliverable(request: Request) -> WorkerError:
     return death
 
 
+def left_alone(message: Message) -> bool:
+    """Tell whether a worker has refused to begin a request because it has been told to leave."""
+    return not message["success"] and message["error"].get("kind") == "leaving"
+
+
 def refused(
     error: Mapping[str, Any],
     command: str,

@@ -24,8 +24,8 @@ from .._core._worker_states import WorkerStatus
 from ..errors import CommandTimeout, PoolTimeout
 from ._broadcasts import Broadcasts, Errand
 from ._deadlines import Deadlines
-from ._deaths import settle
-from ._failures import closed_on, not_retried, pool_closed, refused, session_lost, waited_too_long
+from ._deaths import give_back, settle
+from ._failures import closed_on, left_alone, not_retried, pool_closed, refused, session_lost, waited_too_long
 from ._leases import Leases
 from ._request import Request, check_seconds
 
@@ -271,8 +271,12 @@ class Router:
 
     def replied(self, request: Request, message: Message) -> None:
         """Take the reply to a request: the outcome, unless it has one, and the worker is free."""
-        request.answered = True
         slot, worker = self.holder(request)
+        if left_alone(message):
+            self.worker_leaving(worker, request)
+            if not request.finished and give_back(self, request, worker):
+                return
+        request.answered = True
         session = request.session
         if session is not None and message.get("session_used"):
             session.used = True
@@ -402,6 +406,17 @@ class Router:
         self.carry_out()
         if slot.passing:
             self.staff.dismiss_idle(slot)
+
+    def worker_leaving(self, worker: PoolWorker, refused: Request) -> None:
+        """Give nothing more to a worker that has refused a request because it finishes what it has begun and leaves.
+
+        Sessions with state there stay with it, and what they ask waits for its end. All others are free.
+        """
+        self.queue.hold(worker.incarnation)
+        busy = {each.session for each in self.queue.running(worker.incarnation) if each is not refused}
+        for session in self.sessions:
+            if session.incarnation == worker.incarnation and not session.used and session not in busy:
+                self.queue.unbind(session)
 
     def worker_lost(self, worker: PoolWorker) -> None:
         """Give a worker that ends nothing more, and its place to another."""

@@ -17,6 +17,7 @@ from .._core._errors import (
     TrioPoolError,
     UnknownCommand,
     Unserializable,
+    WorkerCrashed,
 )
 from .._core._messages import encode
 from ..errors import CommandTimeout
@@ -118,6 +119,8 @@ def reply_error(
             began = error.get("begun") is not False
             outcome = Outcome.MAYBE_EXECUTED if began else Outcome.NOT_EXECUTED
             return CommandTimeout(f"{message}; it {'had' if began else 'had not'} begun", outcome=outcome, **common)
+        case "leaving":
+            return WorkerCrashed(f"{command}: {message}", outcome=Outcome.NOT_EXECUTED, reason="leaving", **common)
         case "busy":
             return PoolSaturated(message, **common)
         case "program_not_found":

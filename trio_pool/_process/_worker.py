@@ -404,7 +404,7 @@ class PoolWorker:
     def _how(self) -> str:
         """Say how it ended, and at whose hands."""
         if self.exit is None:
-            return "is gone"
+            return "is gone" if self.link.ended.is_set() else "is leaving"
         if self.kill_reason is not None:
             return f"was killed by the pool ({self.kill_reason})"
         if self.gentle and self.outlived:

@@ -26,6 +26,7 @@ _ERROR_NAMES: Final = {
     "expired": "CommandTimeout",
     "cancelled": "CommandTimeout",
     "busy": "PoolSaturated",
+    "leaving": "WorkerCrashed",
     "unserializable": "Unserializable",
     "frame_too_large": "FrameTooLarge",
 }

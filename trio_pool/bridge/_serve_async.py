@@ -262,8 +262,9 @@ class AsyncServer:
         while inbox.cancelled:
             self._cancel(inbox.cancelled.popleft())
         if self._executor.stopping:
-            # Unbegun, so a pool sends them elsewhere; there may be more to come, and no end of it.
-            inbox.waiting.clear()
+            # Told so at once, a pool sends them elsewhere and no more of them; what runs may yet take long.
+            while inbox.waiting:
+                self._refuse(inbox.waiting.popleft(), Refused("leaving", "this worker has been told to leave"))
         kept: list[Message] = []
         while inbox.waiting:
             request = inbox.waiting.popleft()

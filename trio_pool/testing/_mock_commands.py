@@ -17,6 +17,7 @@ from .. import (
     RemoteError,
     UnknownCommand,
     Unserializable,
+    WorkerCrashed,
 )
 from ..bridge import Session
 from ..wire import encode, pieces
@@ -39,6 +40,8 @@ _KINDS: Final = {
     "unserializable": Unserializable,
     "frame_too_large": FrameTooLarge,
 }
+# What a worker says of itself, and no script can: its name on the wire.
+_OWN_KINDS: Final = {**_KINDS, "leaving": WorkerCrashed}
 # As a real worker cuts what is sent of an error, in bytes.
 _MESSAGE_LIMIT: Final = 16 * 1024
 _TRACEBACK_LIMIT: Final = 64 * 1024
@@ -271,7 +274,7 @@ def _error(error: Exception) -> dict[str, Any]:
         data = {"size": error.size, "max_frame": error.max_frame}
     if not kind:
         return _raised(error)
-    type_name = f"trio_pool.errors.{_KINDS[kind].__name__}"
+    type_name = f"trio_pool.errors.{_OWN_KINDS[kind].__name__}"
     return {"kind": kind, "type": type_name, "message": _sendable(str(error)), "traceback": "", **data}
 
 

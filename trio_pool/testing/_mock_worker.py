@@ -238,6 +238,8 @@ class MockWorker:
             try:
                 await self._run(job, commands)
                 await self._start(commands, asynchronous, nursery, run, concurrency)
+                if self._leaves():
+                    self._wake()  # it was the last
             except (OSError, trio.ClosedResourceError):
                 self._die(Exited(0))
             except SystemExit as exc:
@@ -281,9 +283,7 @@ class MockWorker:
             for message in tuple(self._waiting):
                 together = message.get("command") in asynchronous
                 room = len(self._scopes) < concurrency if together else self._running is None
-                if commands.stopping:
-                    break
-                if not room and "cancelled" not in message:
+                if not room and "cancelled" not in message and not commands.stopping:
                     continue
                 self._waiting.remove(message)
                 job = await self._begin(message, commands)
@@ -327,6 +327,8 @@ class MockWorker:
         commands.count()
         job = Job(received)
         try:
+            if commands.stopping:
+                raise Refusal("leaving", "this worker has been told to leave")
             if "cancelled" in message:
                 raise Refusal("cancelled", "it was taken back", begun=False)
             commands.check_deadline(message.get("deadline"))
@@ -467,7 +469,9 @@ class MockWorker:
                 return bytes(self._buffer[: self._end.recv_into(self._buffer)])
 
     def _leaves(self) -> bool:
-        return self._commands is not None and self._commands.stopping
+        """Tell whether it has been told to leave and has finished all it had begun."""
+        stopping = self._commands is not None and self._commands.stopping
+        return stopping and self._running is None and not self._scopes
 
     async def _say(self, data: bytes) -> None:
         rest = memoryview(data)
