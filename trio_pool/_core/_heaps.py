@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heapq import heapify
 from operator import attrgetter
-from typing import TYPE_CHECKING, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from ._ticket import WAITING, Ticket
 
@@ -24,9 +24,9 @@ def waits_at(ticket: Ticket, home: int | None) -> bool:
     return ticket.phase is WAITING and (None if session is None else session.incarnation) == home
 
 
-def exposed(session: SessionRecord) -> list[T]:
+def exposed(session: SessionRecord) -> list[Any]:  # of whatever kind the queue's tickets are
     """Return a session's waiting tickets that stand in heaps, in order."""
-    tickets: list[T] = [ticket for ticket in session.beside if ticket.phase is WAITING]
+    tickets = [ticket for ticket in session.beside if ticket.phase is WAITING]
     if session.head is not None and session.head.phase is WAITING:
         tickets.append(session.head)
     return sorted(tickets, key=_number)

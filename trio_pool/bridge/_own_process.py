@@ -60,6 +60,24 @@ def end_forked_child(culprit: str) -> NoReturn:
         os._exit(1)
 
 
+def leave_to_parent(fd: int, *, on_sigterm: object, on_sigusr1: object) -> None:
+    """Close the worker's socket in a child that a command forked, and give the signals that are still ours back.
+
+    Args:
+        fd: The socket; negative in a child of such a child, whose signals are its own affair.
+        on_sigterm: The worker's handler of SIGTERM.
+        on_sigusr1: Its handler of SIGUSR1.
+    """
+    if fd < 0:
+        return
+    os.close(fd)
+    if signal.getsignal(signal.SIGTERM) == on_sigterm:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.set_wakeup_fd(-1)
+    if signal.getsignal(signal.SIGUSR1) == on_sigusr1:
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+
+
 def _raise_oom_score() -> None:
     try:
         fd = os.open("/proc/self/oom_score_adj", os.O_RDWR | os.O_CLOEXEC)

@@ -29,7 +29,7 @@ from ._bridge import Bridge
 from ._executor import Executor
 from ._inbox import Inbox
 from ._loading import IMPORTING_MAIN, Loader
-from ._own_process import end_forked_child, flush_output, prepare
+from ._own_process import end_forked_child, flush_output, leave_to_parent, prepare
 from ._replies import failure
 from ._writing import after, write_some
 
@@ -215,15 +215,7 @@ class Server:
         """Close the socket in a process that a command forked: held open there, it would hide this worker's death."""
         fd, self._fd = self._fd, -1
         self._inbox.fd = -1
-        if fd < 0:
-            # A child of such a child, whose signals are its own affair.
-            return
-        os.close(fd)
-        if signal.getsignal(signal.SIGTERM) == self._on_sigterm:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.set_wakeup_fd(-1)
-        if signal.getsignal(signal.SIGUSR1) == self._executor.interrupts.ring:
-            signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        leave_to_parent(fd, on_sigterm=self._on_sigterm, on_sigusr1=self._executor.interrupts.ring)
 
 
 class _Stop(BaseException):

@@ -36,7 +36,7 @@ from .._core._errors import ProtocolError
 from .._core._messages import encode_leaving
 from ._executor import id_of
 from ._inbox import READ_AHEAD, Inbox
-from ._own_process import end_forked_child, flush_output
+from ._own_process import end_forked_child, flush_output, leave_to_parent
 from ._replies import Refused, taken_back
 from ._writing import after, write_some
 
@@ -163,15 +163,7 @@ class AsyncServer:
         """Close the socket in a process that a command forked: held open there, it would hide this worker's death."""
         fd, self._fd = self._fd, -1
         self._inbox.fd = -1
-        if fd < 0:
-            # A child of such a child, whose signals are its own affair.
-            return
-        os.close(fd)
-        if signal.getsignal(signal.SIGTERM) == self._on_sigterm:
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            signal.set_wakeup_fd(-1)
-        if signal.getsignal(signal.SIGUSR1) == self._executor.interrupts.ring:
-            signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        leave_to_parent(fd, on_sigterm=self._on_sigterm, on_sigusr1=self._executor.interrupts.ring)
 
     def _look(self) -> bool:
         """Read in the middle of a sync command, and have the side thread do what came but for this command."""
