@@ -196,10 +196,12 @@ class WorkerCrash(ErrorScenario):
             self._choose(port, random).deliver(signal.SIGKILL)
 
     def _choose(self, port: MockPort, random: Random) -> MockWorker:
-        workers = port.workers  # in the order of their start
+        workers = port.workers  # in the order of their start, which is Trio's to shuffle
+        # By name, for the seed alone to decide; an incarnation's number tells those of several pools on one port apart.
+        by_name = sorted(workers, key=lambda worker: (worker.worker_id, worker.ident.incarnation))
         match self.target:
             case Target.RANDOM:
-                return random.choice(workers)
+                return random.choice(by_name)
             case Target.OLDEST:
                 return workers[0]
             case Target.NEWEST:
@@ -207,9 +209,9 @@ class WorkerCrash(ErrorScenario):
             case Target.BUSIEST:
                 # An incarnation's number is its pool's own, and several pools may share a port.
                 given = Counter((received.worker_id, received.incarnation) for received in port.history)
-                counts = [given[worker.worker_id, worker.ident.incarnation] for worker in workers]
+                counts = [given[worker.worker_id, worker.ident.incarnation] for worker in by_name]
                 most = max(counts)
-                return random.choice([worker for worker, count in zip(workers, counts, strict=True) if count == most])
+                return random.choice([worker for worker, count in zip(by_name, counts, strict=True) if count == most])
             case _:
                 assert_never(self.target)
 
