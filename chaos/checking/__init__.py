@@ -1,0 +1,1 @@
+"""The checkers: from the evidence alone, what was broken, what was proved, and what was not even tested."""

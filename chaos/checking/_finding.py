@@ -1,0 +1,60 @@
+"""What one checker says: true, unknown or false, with the records that show it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+import attrs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+MAX_WITNESSES = 8
+"""Witnesses kept of one finding: enough to see a pattern, few enough to read."""
+
+
+class Judgement(StrEnum):
+    """The three values of a check, from good to bad."""
+
+    PASS = "pass"  # noqa: S105  # a verdict, no password
+    UNKNOWN = "unknown"
+    """Nothing was broken, but too little happened to say that anything was proved."""
+    FAIL = "fail"
+
+
+@attrs.frozen(kw_only=True)
+class Witness:
+    """One case, in a sentence, with the ``seq`` of the history's records that show it."""
+
+    text: str
+    seqs: tuple[int, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Finding:
+    """What one checker says of a run.
+
+    Args:
+        checker: ``C1`` to ``C22``.
+        name: Its short name, ``conservation``.
+        guarantee: The number of the guarantee of the pool it watches over, if it is one of those.
+        judgement: Its verdict.
+        text: One sentence: what was looked at and how much of it, or why nothing can be said.
+        cases: How many violations there were.
+        witnesses: The first of them.
+    """
+
+    checker: str
+    name: str
+    guarantee: int | None = None
+    judgement: Judgement
+    text: str
+    cases: int = 0
+    witnesses: tuple[Witness, ...] = ()
+
+
+def worst(judgements: Iterable[Judgement]) -> Judgement:
+    """Return the worst of several verdicts: false before unknown before true."""
+    order = [Judgement.PASS, Judgement.UNKNOWN, Judgement.FAIL]
+    return max(judgements, key=order.index, default=Judgement.PASS)

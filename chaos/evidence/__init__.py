@@ -1,0 +1,1 @@
+"""The evidence of a run: its history, its ledger and what both say together."""

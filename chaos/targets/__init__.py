@@ -1,0 +1,1 @@
+"""Pools to put under load and faults: ours, and others by a small adapter each."""
