@@ -227,47 +227,49 @@ async def test_commands_declared_concurrent_run_beside_their_session_s_others() 
     """On its worker; those that are not run one at a time, in order."""
     async with open_pool(WORKER, size=2, concurrency=4) as pool, trio.open_nursery() as nursery:
         callers = Callers(pool, nursery)
-        callers.call("first", "nap", 0.3, session="s")
+        callers.call("first", "nap", LONG, session="s")
         await trio.testing.wait_all_tasks_blocked()
         callers.call("second", "nap", 0.0, session="s")
-        callers.call("aside", "aside", 0.0, session="s")
+        callers.call("aside", "aside", LONG, session="s")
         await trio.testing.wait_all_tasks_blocked()
         status = pool.get_pool_status()
         assert status.queued == 1
         assert sorted(len(info.request_ids) for info in status.workers) == [0, 2]
-    assert list(callers.results) == ["aside", "first", "second"]
+        callers.scopes["aside"].cancel()
+        callers.scopes["first"].cancel()
+    assert callers.results == {"second": "second"}
 
 
 async def test_a_lease_waits_until_its_worker_runs_nothing() -> None:
     """And nothing starts before it meanwhile, though there is room."""
     async with open_pool(WORKER, size=1, concurrency=4) as pool, trio.open_nursery() as nursery:
         callers = Callers(pool, nursery)
-        callers.call("before", "nap", 0.2)
+        callers.call("before", "nap", LONG)
         await begun(pool, 1)
 
         async def borrow() -> None:
             async with pool.checkout() as worker:
                 status = pool.get_pool_status()
-                assert (status.metrics.ok, status.queued) == (
-                    2,
-                    1,
-                )  # what was before, and the ping that told it had begun
+                assert (status.metrics.cancelled, status.queued) == (1, 1)
                 assert (await worker.send_command("ping")).success
 
         nursery.start_soon(borrow)
         await trio.testing.wait_all_tasks_blocked()
         callers.call("after", "nap", 0.0)
+        await trio.testing.wait_all_tasks_blocked()
+        callers.scopes["before"].cancel()
 
 
 async def test_run_sync_of_a_function_called_like_an_async_command_is_sync() -> None:
     """What a function is called says nothing about how it runs."""
-    async with open_pool(WORKER, size=1, concurrency=4) as pool, trio.open_nursery() as nursery:
+    async with open_pool(WORKER, size=1, concurrency=4, abandon_grace=0.0) as pool, trio.open_nursery() as nursery:
         callers = Callers(pool, nursery)
-        callers.call("hog", "hog", 0.2)
+        callers.call("hog", "hog", LONG)
         await trio.testing.wait_all_tasks_blocked()
         nursery.start_soon(pool.run_sync, nap)
         await trio.testing.wait_all_tasks_blocked()
         assert pool.get_pool_status().queued == 1
+        callers.scopes["hog"].cancel()
 
 
 def nap() -> None:
