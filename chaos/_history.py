@@ -53,7 +53,8 @@ class History:
         with writing(path):
             self._file = path.open("w", encoding="utf-8")
         self._clock = clock
-        self._start = clock()
+        self.start = clock()
+        """When it began, by its clock."""
         self._flushed = 0.0
         self._failed = False
         self.records: list[Record] = []
@@ -62,7 +63,7 @@ class History:
     @property
     def now(self) -> float:
         """Seconds since the history began."""
-        return self._clock() - self._start
+        return self._clock() - self.start
 
     def record(self, src: str, kind: str, /, *, urgent: bool = False, **fields: Any) -> Record:
         """Append one record and return it; ``urgent`` hands it to the kernel before returning."""

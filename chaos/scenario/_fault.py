@@ -200,6 +200,9 @@ class FaultSpec:
     needs: ClassVar[frozenset[Capability]]
     heals: ClassVar[bool]
     """Whether it lasts and is healed; if not, ``for`` is refused."""
+    aims: ClassVar[bool] = True
+    """Whether its selector chooses workers before it strikes; what hits the application or the requests has none, and
+    a kill in a window finds its own."""
 
     name: str
     at: Trigger

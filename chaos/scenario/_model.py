@@ -150,6 +150,7 @@ class Operation:
         name: A command of the workload: ``append``, ``read``, ``work`` or ``echo`` of the built-in one.
         weight: How often it is drawn, beside the others.
         idempotent: Whether the pool may run it again.
+        alone: Whether it is asked without a session also in visits that have one.
         service_time: How long it runs in the worker; None for no longer than it must.
         size: Bytes that go there and back.
         timeout: Its whole budget; None for the pool's own.
@@ -160,6 +161,7 @@ class Operation:
     name: str
     weight: float = 1.0
     idempotent: bool = False
+    alone: bool = False
     service_time: Distribution | None = None
     size: Distribution | None = None
     timeout: float | None = None

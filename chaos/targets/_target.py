@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import attrs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from typing import Any
 
@@ -34,7 +34,7 @@ class Setup:
     seed: int
     app: str
     env: Mapping[str, str]
-    on_event: object | None = None
+    on_event: Callable[[trio_pool.PoolEvent], None] | None = None
 
 
 @attrs.frozen(kw_only=True)

@@ -1,0 +1,275 @@
+"""The nemesis: strikes with the plan's faults, heals them, and stays within the scenario's limits.
+
+A fault that is due waits, for a bounded time, for somebody it may hit; one that finds nobody is written down as missed,
+and the checks take it from there. What was injected is healed whatever happens to the run: when its time is over, when
+a phase of healing begins, when the load ends, and when all this is cancelled.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import trio
+
+from .._fault import FaultMissed, FaultUnavailable
+from ..faults._injection import FaultFailed
+from ..scenario._expressions import parse_expression
+from ..scenario._streams import stream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from .._history import History
+    from ..faults._injection import Arena, Injected, Injector, Victim
+    from ..scenario._fault import Capability, FaultSpec
+    from ..scenario._plan import Plan, Strike
+    from ._live import LiveMetrics
+    from ._observer import Observer
+    from ._sampler import Sampler
+    from ._targets import Targets
+
+AIM_LIMIT = 3.0
+"""Seconds a fault that is due waits for a worker that fits: under load one does at almost any moment."""
+
+HEAL_LIMIT = 10.0
+"""Seconds a fault has to heal: signals and numbers take none, a process that lets go of its memory takes a few."""
+
+
+class Nemesis:
+    """Carries out the strikes of a plan.
+
+    Args:
+        plan: Whose strikes.
+        injectors: What carries out each kind of fault.
+        capabilities: How the pool can be reached.
+        targets: Finds whom to hit.
+        arena: What injectors may touch.
+        observer: Sees the pool's events, for strikes that wait for one.
+        sampler: Wakes at every sample, for strikes that wait for a condition.
+        live: Judges conditions.
+        history: Where all this is written down.
+        say: Takes a line for the user.
+    """
+
+    def __init__(
+        self,
+        plan: Plan,
+        injectors: Mapping[str, Injector],
+        capabilities: frozenset[Capability],
+        targets: Targets,
+        arena: Arena,
+        observer: Observer,
+        sampler: Sampler,
+        live: LiveMetrics,
+        history: History,
+        say: Callable[[str], None],
+    ) -> None:
+        self._plan = plan
+        self._injectors = injectors
+        self._capabilities = capabilities
+        self._targets = targets
+        self._arena = arena
+        self._observer = observer
+        self._sampler = sampler
+        self._live = live
+        self._history = history
+        self._say = say
+        self._over = trio.Event()
+        self._active = 0
+
+    def heal(self) -> None:
+        """Have everything healed that lasts; what strikes later lasts until the next time."""
+        self._over.set()
+        self._over = trio.Event()
+
+    async def run(self, origin: float) -> None:
+        """Strike when the plan says. Ends when all has struck and healed; cancelled, it heals what lasts.
+
+        Args:
+            origin: Where the plan's time zero lies, in Trio's time.
+        """
+        async with trio.open_nursery() as nursery:
+            for strike in self._plan.strikes:
+                spec = self._plan.fault(strike.fault)
+                missing = spec.needs - self._capabilities
+                if missing:
+                    self._missed(strike, f"this pool gives no way to it: {', '.join(sorted(missing))}")
+                elif strike.at is not None:
+                    nursery.start_soon(self._at, spec, strike, origin + strike.at)
+                elif spec.at.on is not None:
+                    nursery.start_soon(self._on, spec, strike, origin)
+                else:
+                    nursery.start_soon(self._when, spec, strike, origin)
+
+    async def _at(self, spec: FaultSpec, strike: Strike, due: float) -> None:
+        await trio.sleep_until(due)
+        await self._strike(spec, strike, None)
+
+    async def _on(self, spec: FaultSpec, strike: Strike, origin: float) -> None:
+        assert spec.at.on is not None  # noqa: S101  # narrows the type; the only caller has looked
+        sighting = self._observer.expect(spec.at.on, spec.at.match)
+        done = 0
+        with trio.move_on_at(origin + self._end(spec)):
+            await trio.sleep_until(origin + self._begin(spec))
+            async with trio.open_nursery() as nursery:
+                while spec.at.count is None or done < spec.at.count:
+                    incarnation = await sighting.wait(spec.at.nth)
+                    nursery.start_soon(self._strike, spec, self._again(strike, done), incarnation)
+                    done += 1
+                    if spec.at.count is None and done == 1:
+                        break
+        if not done:
+            self._missed(strike, f"there was no {spec.at.on} to wait for")
+
+    async def _when(self, spec: FaultSpec, strike: Strike, origin: float) -> None:
+        assert spec.at.when is not None  # noqa: S101  # as above
+        condition = parse_expression(spec.at.when)
+        done = 0
+        with trio.move_on_at(origin + self._end(spec)):
+            await trio.sleep_until(origin + self._begin(spec))
+            while done < (spec.at.count or 1):
+                await self._sampler.next_sample()
+                if self._live.value(condition.left) is not None and self._live.holds(condition):
+                    await self._strike(spec, self._again(strike, done), None)
+                    done += 1
+        if not done:
+            self._missed(strike, f"it was never true that {spec.at.when}")
+
+    def _again(self, strike: Strike, occurrence: int) -> Strike:
+        if not occurrence:
+            return strike
+        chance = stream(self._plan.seed, f"strike:{strike.fault}", occurrence)
+        return attrs.evolve(strike, occurrence=occurrence, choice=chance.random(), offset=chance.random())
+
+    def _begin(self, spec: FaultSpec) -> float:
+        begin = 0.0
+        for phase in self._plan.scenario.phases:
+            if phase.name == spec.at.phase:
+                return begin
+            begin += phase.duration
+        return 0.0
+
+    def _end(self, spec: FaultSpec) -> float:
+        phases = {phase.name: phase.duration for phase in self._plan.scenario.phases}
+        if spec.at.phase is None:
+            return sum(phases.values())
+        return self._begin(spec) + phases[spec.at.phase]
+
+    async def _strike(self, spec: FaultSpec, strike: Strike, incarnation: int | None) -> None:
+        try:
+            victims = await self._aim(spec, strike, incarnation)
+            self._active += 1
+            try:
+                await self._inject(spec, strike, victims)
+            finally:
+                self._active -= 1
+        except (FaultMissed, FaultUnavailable) as exc:
+            self._missed(strike, str(exc))
+            await trio.lowlevel.checkpoint()
+
+    async def _aim(self, spec: FaultSpec, strike: Strike, incarnation: int | None) -> Sequence[Victim]:
+        limits = self._plan.scenario.limits
+        why = ""
+        told = False
+        with trio.move_on_after(AIM_LIMIT):
+            while True:
+                if self._active >= limits.max_concurrent_faults:
+                    why = f"{self._active} faults last already"
+                elif not spec.aims:
+                    return ()
+                elif self._targets.serving() - spec.target.count < limits.min_live_workers:
+                    why = f"{self._targets.serving()} workers serve, and {limits.min_live_workers} must be left"
+                else:
+                    victims = self._targets.find(spec.target, strike, incarnation=incarnation)
+                    if victims:
+                        return victims
+                    why = f"no worker is {spec.target.state}"
+                if not told:
+                    told = True
+                    self._history.record(
+                        "chaos", "postponed", fault=strike.fault, occurrence=strike.occurrence, why=why
+                    )
+                with trio.move_on_after(0.05):
+                    await self._observer.watch.next_event()
+        raise FaultMissed(f"{why}, for {AIM_LIMIT:g} s")
+
+    async def _inject(self, spec: FaultSpec, strike: Strike, victims: Sequence[Victim]) -> None:
+        injector = self._injectors[spec.kind](spec, strike, victims, self._arena)
+        over = self._over
+        stack = AsyncExitStack()
+        injected: Injected | None = None
+        try:
+            injected = await stack.enter_async_context(injector)
+            self._injected(spec, strike, victims, injected)
+            if spec.heals:
+                with trio.move_on_after(float("inf") if spec.hold is None else spec.hold):
+                    await over.wait()
+        finally:
+            with trio.move_on_after(HEAL_LIMIT, shield=True) as scope:
+                await self._healed(spec, strike, stack, injected, scope)
+
+    async def _healed(
+        self,
+        spec: FaultSpec,
+        strike: Strike,
+        stack: AsyncExitStack,
+        injected: Injected | None,
+        scope: trio.CancelScope,
+    ) -> None:
+        began = trio.current_time()
+        error: str | None = None
+        try:
+            await stack.aclose()
+        except (FaultFailed, FaultMissed, OSError) as exc:
+            error = f"{type(exc).__name__}: {exc}"
+            await trio.lowlevel.checkpoint()
+        finally:
+            if injected is not None:
+                ok = error is None and not scope.cancelled_caught and injected.healed()
+                fields: dict[str, Any] = {"fault": strike.fault, "occurrence": strike.occurrence}
+                self._history.record("chaos", "effect", urgent=True, **fields, effect=dict(injected.effect))
+                took = round(trio.current_time() - began, 6)
+                if spec.heals:
+                    self._history.record("chaos", "heal", urgent=True, **fields, ok=ok, took=took, error=error)
+                    self._say(f"{strike.fault}  {'healed' if ok else 'did NOT heal'}")
+
+    def _injected(self, spec: FaultSpec, strike: Strike, victims: Sequence[Victim], injected: Injected) -> None:
+        effect = dict(injected.effect)
+        rows: list[dict[str, Any]] = [_row(victim) for victim in victims]
+        if not rows:
+            # Whoever found its own victim says so.
+            names = ("slot", "worker_id", "incarnation", "pid", "begun", "request_id", "session_id")
+            rows = [{name: effect.get(name) for name in names}]
+        for row in rows:
+            self._history.record(
+                "chaos",
+                "inject",
+                urgent=True,
+                fault=strike.fault,
+                occurrence=strike.occurrence,
+                kind=spec.kind,
+                **row,
+                detail=effect,
+            )
+            whom = "" if row["pid"] is None else f"  worker {row['worker_id'] or row['slot']} (pid {row['pid']})"
+            doing = f", running pool request {row['request_id']}" if row["begun"] else ""
+            self._say(f"{strike.fault}  {spec.kind}{whom}{doing}")
+
+    def _missed(self, strike: Strike, why: str) -> None:
+        self._history.record("chaos", "missed", urgent=True, fault=strike.fault, occurrence=strike.occurrence, why=why)
+        self._say(f"{strike.fault}  missed: {why}")
+
+
+def _row(victim: Victim) -> dict[str, Any]:
+    info = victim.info
+    return {
+        "slot": victim.slot,
+        "worker_id": None if info is None else info.worker_id,
+        "incarnation": victim.incarnation,
+        "pid": victim.pid,
+        "begun": None if info is None else info.begun,
+        "request_id": None if info is None else info.request_id,
+        "session_id": None if info is None else info.session_id,
+    }
