@@ -179,13 +179,16 @@ class Nemesis:
                     why = f"{self._active} faults last already"
                 elif not spec.aims:
                     return ()
-                elif self._targets.serving() - spec.target.count < limits.min_live_workers:
-                    why = f"{self._targets.serving()} workers serve, and {limits.min_live_workers} must be left"
                 else:
                     victims = self._targets.find(spec.target, strike, incarnation=incarnation)
-                    if victims:
+                    serving = self._targets.serving()
+                    if not victims:
+                        why = f"no worker is {spec.target.state}"
+                    elif serving - len(victims) < limits.min_live_workers:
+                        why = f"{serving} workers serve, and {limits.min_live_workers} must be left"
+                    else:
+                        self._targets.hit(victims)
                         return victims
-                    why = f"no worker is {spec.target.state}"
                 if not told:
                     told = True
                     self._history.record(
@@ -207,17 +210,10 @@ class Nemesis:
                 with trio.move_on_after(float("inf") if spec.hold is None else spec.hold):
                     await over.wait()
         finally:
-            with trio.move_on_after(HEAL_LIMIT, shield=True) as scope:
-                await self._healed(spec, strike, stack, injected, scope)
+            with trio.move_on_after(HEAL_LIMIT, shield=True):
+                await self._healed(spec, strike, stack, injected)
 
-    async def _healed(
-        self,
-        spec: FaultSpec,
-        strike: Strike,
-        stack: AsyncExitStack,
-        injected: Injected | None,
-        scope: trio.CancelScope,
-    ) -> None:
+    async def _healed(self, spec: FaultSpec, strike: Strike, stack: AsyncExitStack, injected: Injected | None) -> None:
         began = trio.current_time()
         error: str | None = None
         try:
@@ -225,9 +221,12 @@ class Nemesis:
         except (FaultFailed, FaultMissed, OSError) as exc:
             error = f"{type(exc).__name__}: {exc}"
             await trio.lowlevel.checkpoint()
+        except trio.Cancelled:
+            error = f"not healed within {HEAL_LIMIT:g} s"
+            raise
         finally:
             if injected is not None:
-                ok = error is None and not scope.cancelled_caught and injected.healed()
+                ok = error is None and injected.healed()
                 fields: dict[str, Any] = {"fault": strike.fault, "occurrence": strike.occurrence}
                 self._history.record("chaos", "effect", urgent=True, **fields, effect=dict(injected.effect))
                 took = round(trio.current_time() - began, 6)

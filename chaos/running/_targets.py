@@ -11,6 +11,8 @@ from ..faults._injection import Victim
 from ..scenario._fault import WorkerState
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from trio_pool import SessionPool, WorkerInfo
 
     from .._launcher import ChaosLauncher
@@ -57,9 +59,11 @@ class Targets:
             return []
         wanted = selector.count if selector.fraction is None else math.ceil(selector.fraction * len(fitting))
         first = int(strike.choice * len(fitting))
-        chosen = [fitting[(first + step) % len(fitting)] for step in range(min(wanted, len(fitting)))]
-        self._hit.update(victim.incarnation for victim in chosen)
-        return chosen
+        return [fitting[(first + step) % len(fitting)] for step in range(min(wanted, len(fitting)))]
+
+    def hit(self, victims: Iterable[Victim]) -> None:
+        """Remember whom a fault has hit, for those that prefer the unharmed."""
+        self._hit.update(victim.incarnation for victim in victims)
 
     def _fitting(self, selector: Selector) -> list[Victim]:
         pool = self._target.pool

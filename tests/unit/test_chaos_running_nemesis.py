@@ -1,0 +1,320 @@
+"""The nemesis: when it strikes, whom, what it writes down, and that it heals whatever happens."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import attrs
+import pytest
+import trio
+from _chaos_plans import plan, scenario, strike
+
+from chaos._fault import FaultMissed
+from chaos._history import History
+from chaos.faults._injection import Arena, FaultFailed
+from chaos.running._live import LiveMetrics
+from chaos.running._nemesis import AIM_LIMIT, HEAL_LIMIT, Nemesis
+from chaos.running._observer import Observer
+from chaos.running._sampler import Sampler
+from chaos.running._targets import Targets
+from chaos.scenario._fault import Capability, Selector, Trigger
+from chaos.scenario._model import Limits, Phase
+from chaos.scenario._process_faults import Freeze, Kill
+from trio_pool import SessionBound, WorkerReady
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+    from pathlib import Path
+
+    from trio.testing import MockClock
+
+    from chaos.faults._injection import Victim
+    from chaos.scenario._fault import FaultSpec
+    from chaos.scenario._plan import Plan, Strike
+
+
+class Workers:
+    """A target in memory: some process ids."""
+
+    pool = None
+    capabilities = frozenset({Capability.PIDS, Capability.EVENTS})
+
+    def __init__(self, *pids: int) -> None:
+        self.workers = list(pids)
+
+    def pids(self) -> Sequence[int]:
+        return self.workers
+
+    async def call(self, _call: object) -> Any:
+        raise NotImplementedError
+
+    async def end_session(self, session: str) -> None:
+        raise NotImplementedError
+
+
+@attrs.define
+class Done:
+    """A fault in force."""
+
+    effect: Mapping[str, object] = attrs.field(factory=dict)
+    whole: bool = True
+
+    def healed(self) -> bool:
+        return self.whole
+
+
+class Stage:
+    """A nemesis over workers in memory, with injectors that only note what they are told to do."""
+
+    def __init__(self, path: Path, clock: MockClock, *pids: int) -> None:
+        self.workers = Workers(*pids)
+        self.history = History(path / "history.jsonl", clock.current_time)
+        self.observer = Observer(self.history)
+        self.live = LiveMetrics(clock.current_time)
+        self.deeds: list[tuple[float, str, tuple[int, ...]]] = []
+        self.whole = True
+        self.at_strike: Callable[[], None] = lambda: None
+        self.at_heal: Callable[[], None] = lambda: None
+        self.heal_time = 0.0
+        self.said: list[str] = []
+        self.nemesis: Nemesis | None = None
+
+    @asynccontextmanager
+    async def inject(
+        self, spec: FaultSpec, _strike: Strike, victims: Sequence[Victim], _arena: Arena
+    ) -> AsyncGenerator[Done, None]:
+        await trio.lowlevel.checkpoint()
+        self.at_strike()
+        now = self.history.now
+        self.deeds.append((now, spec.name, tuple(victim.pid for victim in victims)))
+        done = Done({"did": "it"}, whole=self.whole)
+        try:
+            yield done
+        finally:
+            await trio.sleep(self.heal_time)
+            self.at_heal()
+            self.deeds.append((self.history.now, f"{spec.name} healed", ()))
+
+    async def run(self, of: Plan, *, capabilities: frozenset[Capability] | None = None) -> None:
+        arena = Arena(
+            pool=None,
+            launcher=None,
+            watch=self.observer.watch,
+            orders=self.history._path,
+            memory_budget=0,
+            record=lambda *_args, **_fields: None,
+        )
+
+        class Nobody:
+            unanswered = 0
+
+        sampler = Sampler(self.workers, Nobody(), self.history, self.live, every=0.5)  # type: ignore[arg-type]
+        self.nemesis = Nemesis(
+            of,
+            {"kill": self.inject, "freeze": self.inject},
+            self.workers.capabilities if capabilities is None else capabilities,
+            Targets(self.workers, None),
+            arena,
+            self.observer,
+            sampler,
+            self.live,
+            self.history,
+            self.said.append,
+        )
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(sampler.run)
+            await self.nemesis.run(trio.current_time())
+            nursery.cancel_scope.cancel()
+
+    def told(self, *kinds: str) -> list[dict[str, Any]]:
+        return [record for record in self.history.records if record["src"] == "chaos" and record["type"] in kinds]
+
+
+@pytest.fixture
+def stage(tmp_path: Path, autojump_clock: MockClock) -> Any:
+    """Two workers."""
+    stage = Stage(tmp_path, autojump_clock, 11, 12)
+    with stage.history:
+        yield stage
+
+
+def kill(name: str = "k", **fields: Any) -> Kill:
+    return Kill(name=name, **{"at": Trigger(time=1.0), **fields})
+
+
+def freeze(name: str = "f", **fields: Any) -> Freeze:
+    return Freeze(name=name, **{"at": Trigger(time=1.0), **fields})
+
+
+async def test_a_fault_strikes_on_time_and_is_healed_after_its_hold(stage: Stage, autojump_clock: MockClock) -> None:
+    """And each of both is on record, with whom it hit."""
+    of = plan(scenario(freeze(hold=3.0)), strikes=[strike("f", 1.0, choice=0.6)])
+    await stage.run(of)
+    assert stage.deeds == [(1.0, "f", (12,)), (4.0, "f healed", ())]
+    (injected,) = stage.told("inject")
+    assert (injected["fault"], injected["kind"], injected["pid"], injected["t"]) == ("f", "freeze", 12, 1.0)
+    (healed,) = stage.told("heal")
+    assert (healed["fault"], healed["ok"], healed["t"]) == ("f", True, 4.0)
+
+
+async def test_a_kill_is_not_healed(stage: Stage, autojump_clock: MockClock) -> None:
+    """There is nothing to take back; what it did is on record all the same."""
+    await stage.run(plan(scenario(kill()), strikes=[strike("k", 1.0)]))
+    assert stage.told("heal") == []
+    assert [record["effect"] for record in stage.told("effect")] == [{"did": "it"}]
+
+
+async def test_several_are_hit_at_once(stage: Stage, autojump_clock: MockClock) -> None:
+    """By number, or by share, rounded up."""
+    all_of_them, half = Selector(count=5), Selector(fraction=0.4)
+    of = scenario(kill("all", target=all_of_them), kill("half", target=half))
+    await stage.run(plan(of, strikes=[strike("all", 1.0), strike("half", 2.0)]))
+    assert [deed[2] for deed in stage.deeds if "healed" not in deed[1]] == [(11, 12), (11,)]
+
+
+async def test_a_phase_of_healing_heals(stage: Stage, autojump_clock: MockClock) -> None:
+    """What lasts ends there, whatever its hold."""
+    of = plan(scenario(freeze(hold=100.0)), strikes=[strike("f", 1.0)])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.run, of)
+        await trio.sleep(5.0)
+        assert stage.nemesis is not None
+        stage.nemesis.heal()
+    assert stage.deeds[-1] == (5.0, "f healed", ())
+
+
+async def test_a_cancelled_run_heals(stage: Stage, autojump_clock: MockClock) -> None:
+    """Shielded: healing that takes a while is let finish, within its bound."""
+    stage.heal_time = 2.0
+    with trio.move_on_after(5.0):
+        await stage.run(plan(scenario(freeze()), strikes=[strike("f", 1.0)]))
+    assert stage.deeds[-1] == (7.0, "f healed", ())
+    assert [record["ok"] for record in stage.told("heal")] == [True]
+
+
+async def test_healing_that_hangs_is_given_up(stage: Stage, autojump_clock: MockClock) -> None:
+    """And on record as not healed."""
+    stage.heal_time = 1000.0
+    await stage.run(plan(scenario(freeze(hold=1.0)), strikes=[strike("f", 1.0)]))
+    (healed,) = stage.told("heal")
+    assert (healed["ok"], healed["t"]) == (False, 2.0 + HEAL_LIMIT)
+
+
+@pytest.mark.parametrize("how", ["raises", "says so"])
+async def test_what_did_not_heal_is_on_record(stage: Stage, autojump_clock: MockClock, how: str) -> None:
+    """Whether the injector raises or finds that something of it lasts."""
+
+    def refuse() -> None:
+        raise FaultFailed("the machine refused")
+
+    if how == "raises":
+        stage.at_heal = refuse
+    else:
+        stage.whole = False
+    await stage.run(plan(scenario(freeze(hold=1.0)), strikes=[strike("f", 1.0)]))
+    assert [record["ok"] for record in stage.told("heal")] == [False]
+
+
+async def test_nobody_to_hit_is_a_miss(stage: Stage, autojump_clock: MockClock) -> None:
+    """After a bounded wait, on record with the reason; the run goes on."""
+    stage.workers.workers.clear()
+    await stage.run(plan(scenario(kill()), strikes=[strike("k", 1.0)]))
+    (missed,) = stage.told("missed")
+    assert (missed["fault"], missed["t"]) == ("k", 1.0 + AIM_LIMIT)
+    assert "no worker is serving" in missed["why"]
+    assert stage.deeds == []
+
+
+async def test_a_fault_waits_for_its_victim(stage: Stage, autojump_clock: MockClock) -> None:
+    """It strikes once there is one."""
+    stage.workers.workers.clear()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.run, plan(scenario(kill()), strikes=[strike("k", 1.0)]))
+        await trio.sleep(2.0)
+        stage.workers.workers.append(13)
+    assert stage.deeds[0][2] == (13,)
+    assert 2.0 <= stage.deeds[0][0] < 2.1
+
+
+async def test_a_victim_that_is_gone_is_a_miss(stage: Stage, autojump_clock: MockClock) -> None:
+    """As the injector says."""
+
+    def gone() -> None:
+        raise FaultMissed("gone already")
+
+    stage.at_strike = gone
+    await stage.run(plan(scenario(kill()), strikes=[strike("k", 1.0)]))
+    assert [record["why"] for record in stage.told("missed")] == ["gone already"]
+    assert stage.told("inject") == []
+
+
+async def test_what_the_pool_gives_no_way_to_is_a_miss(stage: Stage, autojump_clock: MockClock) -> None:
+    """It names what lacks, so that a run that tested nothing of it is not green."""
+    await stage.run(plan(scenario(kill()), strikes=[strike("k", 1.0)]), capabilities=frozenset())
+    assert [record["why"] for record in stage.told("missed")] == ["this pool gives no way to it: pids"]
+
+
+async def test_enough_workers_must_be_left(stage: Stage, autojump_clock: MockClock) -> None:
+    """A fault that would leave fewer waits, and then misses."""
+    of = scenario(kill(), limits=Limits(min_live_workers=2))
+    await stage.run(plan(of, strikes=[strike("k", 1.0)]))
+    assert [record["why"] for record in stage.told("postponed")] == ["2 workers serve, and 2 must be left"]
+    assert len(stage.told("missed")) == 1
+
+
+async def test_only_so_many_faults_last_at_once(stage: Stage, autojump_clock: MockClock) -> None:
+    """The next waits until one is healed."""
+    of = scenario(freeze("a", hold=2.0), freeze("b", hold=2.0), limits=Limits(max_concurrent_faults=1))
+    await stage.run(plan(of, strikes=[strike("a", 1.0), strike("b", 1.0)]))
+    begins = sorted(at for at, name, _pids in stage.deeds if "healed" not in name)
+    assert begins[0] == 1.0
+    assert begins[1] == pytest.approx(3.0, abs=0.1)
+
+
+async def test_a_fault_strikes_at_the_nth_event_that_matches(stage: Stage, autojump_clock: MockClock) -> None:
+    """Events of other kinds, of other values and before its phase do not count."""
+    at = Trigger(on="WorkerReady", nth=2, match={"slot": 1}, phase="main")
+    of = scenario(kill(at=at), phases=(Phase(name="warm-up", duration=1.0), Phase(name="main", duration=9.0)))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.run, plan(of, strikes=[strike("k", None)]))
+        for second in range(6):
+            await trio.sleep(1.0)
+            stage.observer(SessionBound(at=0.0, pool="p", session_id="s", incarnation=1))
+            stage.observer(
+                WorkerReady(at=0.0, pool="p", slot=second % 2, worker_id="w", incarnation=second, pid=1, startup=0.1)
+            )
+    assert next(deed[0] for deed in stage.deeds) == 4.0
+    assert len(stage.told("inject")) == 1
+
+
+async def test_a_fault_strikes_again_at_every_nth_event(stage: Stage, autojump_clock: MockClock) -> None:
+    """As often as it may, each time with a number of its own."""
+    of = scenario(kill(at=Trigger(on="SessionBound", count=2)), seconds=10.0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.run, plan(of, strikes=[strike("k", None)]))
+        for _second in range(4):
+            await trio.sleep(1.0)
+            stage.observer(SessionBound(at=0.0, pool="p", session_id="s", incarnation=1))
+    assert [(record["t"], record["occurrence"]) for record in stage.told("inject")] == [(1.0, 0), (2.0, 1)]
+
+
+async def test_an_event_that_never_comes_is_a_miss(stage: Stage, autojump_clock: MockClock) -> None:
+    """Once its phase is over."""
+    of = scenario(kill(at=Trigger(on="GaveUp")), seconds=5.0)
+    await stage.run(plan(of, strikes=[strike("k", None)]))
+    assert [(record["t"], record["why"]) for record in stage.told("missed")] == [
+        (5.0, "there was no GaveUp to wait for")
+    ]
+
+
+async def test_a_fault_strikes_once_its_condition_is_true(stage: Stage, autojump_clock: MockClock) -> None:
+    """At the first sample after; what nothing is known of is not true."""
+    of = scenario(
+        kill("never", at=Trigger(when="queue.depth > 10")), kill(at=Trigger(when="in_flight == 0")), seconds=5.0
+    )
+    await stage.run(plan(of, strikes=[strike("k", None), strike("never", None)]))
+    (injected,) = stage.told("inject")
+    assert injected["fault"] == "k"
+    assert injected["t"] in (0.0, 0.5)  # which of two tasks begins first is Trio's to say
+    assert [record["fault"] for record in stage.told("missed")] == ["never"]
