@@ -85,7 +85,7 @@ class Injector(Protocol):
     """Carries out one kind of fault."""
 
     def __call__(
-        self, spec: FaultSpec, strike: Strike, victims: Sequence[Victim], arena: Arena
+        self, spec: FaultSpec, strike: Strike, victims: Sequence[Victim], arena: Arena, /
     ) -> AbstractAsyncContextManager[Injected]:
         """Strike on entering, heal on leaving.
 

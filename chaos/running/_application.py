@@ -31,6 +31,7 @@ from ..targets._ours import OurPool
 from ..targets._registry import target_named
 from ..targets._target import Setup
 from ..workload._operations import LEDGER
+from ..workload._work import work_of
 from ._client import Client
 from ._lifeline import LIFELINE, hold_on
 from ._live import LiveMetrics
@@ -55,8 +56,6 @@ is open then is lost."""
 ORDERS = "TRIO_POOL_CHAOS_ORDERS"
 """The variable that tells workers where their agents find orders."""
 
-APPS = {"register": "chaos.workload._register:bridge"}
-
 
 class Application:
     """One run under way.
@@ -72,9 +71,10 @@ class Application:
         self._plan = plan
         self._target = target
         self._directory = directory
+        self._work = work_of(plan.scenario.workload.kind)
         self._history = history
         # The first signal cancels the work inside the pool; the second, or one before the pool is open, everything.
-        self._work = trio.CancelScope()
+        self._inside = trio.CancelScope()
         self._everything = trio.CancelScope()
         self._opened = False
         self._interrupted = False
@@ -110,7 +110,7 @@ class Application:
         setup = Setup(
             scenario=scenario,
             seed=self._plan.seed,
-            app=APPS.get(scenario.workload.kind, scenario.workload.kind.removeprefix("python:")),
+            app=self._work.app,
             env={LEDGER: str(self._directory / "ledger.bin"), ORDERS: str(orders)},
             on_event=observer,
         )
@@ -133,6 +133,7 @@ class Application:
         live = LiveMetrics(trio.current_time)
         client = Client(
             scenario,
+            self._work,
             opened,
             self._history,
             sessions=self._target.sessions,
@@ -161,7 +162,7 @@ class Application:
             self._history,
             self._say,
         )
-        with self._work:
+        with self._inside:
             async with trio.open_nursery() as watching:
                 watching.start_soon(sampler.run)
                 if await self._steady("before", scenario.steady_state.before, live, sampler):
@@ -230,7 +231,7 @@ class Application:
                 self._interrupted = True
                 self._history.record("run", "interrupted", urgent=True, signal=name)
                 self._say(f"{name}: healing and closing the pool (once more: without draining)")
-                (self._work if self._opened else self._everything).cancel()
+                (self._inside if self._opened else self._everything).cancel()
             else:
                 self._everything.cancel()
 
@@ -238,7 +239,7 @@ class Application:
         # Nothing is raised here: those who write are hooks, which the pool would disable, and clean-up.
         if self._unwritable is None:
             self._unwritable = unwritable
-            (self._work if self._opened else self._everything).cancel()
+            (self._inside if self._opened else self._everything).cancel()
 
     def _say(self, line: str) -> None:
         # The watching process reads the history; this is for the people who read that.

@@ -15,7 +15,7 @@ import trio
 from trio_pool import errors
 
 from ..targets._target import Call
-from ..workload._operations import payload
+from ..workload._work import shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..scenario._model import Operation, Scenario
     from ..scenario._plan import PlannedRequest, Visit
     from ..targets._target import OpenTarget
+    from ..workload._work import Work
 
 _SESSION_GONE = (errors.SessionLost, errors.SessionNotFound)
 
@@ -49,6 +50,7 @@ class Client:
 
     Args:
         scenario: What the operations are, and which phases are measured.
+        work: What requests carry, and what must come back.
         target: Where requests go.
         history: Where invocations and outcomes go.
         sessions: Whether the target has sessions; if not, what would belong to one is asked without.
@@ -59,6 +61,7 @@ class Client:
     def __init__(
         self,
         scenario: Scenario,
+        work: Work,
         target: OpenTarget,
         history: History,
         *,
@@ -68,6 +71,7 @@ class Client:
     ) -> None:
         self._operations: Mapping[str, Operation] = {each.name: each for each in scenario.workload.operations}
         self._measured = {phase.name: phase.measure for phase in scenario.phases}
+        self._work = work
         self._target = target
         self._history = history
         self._sessions = sessions
@@ -131,6 +135,7 @@ class Client:
         operation = self._operations[request.operation]
         name = None if session is None or operation.alone else session.name
         args: dict[str, Any] = {
+            **self._work.args(request, visit.session, step),
             "request": request.index,
             "nonce": request.nonce,
             "session": name,
@@ -154,9 +159,9 @@ class Client:
             service=request.service,
             size=request.size,
             cancel_after=request.cancel_after,
+            touches=self._work.touches(request.operation),
+            expect=self._work.expect(request, visit.session, step),
         )
-        if request.operation == "echo":
-            args["payload"] = payload(request.nonce, request.size)
         if session is not None:
             session.used = session.used or name is not None
         call = Call(
@@ -200,7 +205,7 @@ class Client:
                 group=isinstance(exc, BaseExceptionGroup),
             )
             return isinstance(exc, _SESSION_GONE)
-        self._outcome(request, "ok", reply=_shown(reply))
+        self._outcome(request, "ok", reply=shown(reply))
         return False
 
     def _outcome(self, request: PlannedRequest, kind: str, **fields: Any) -> None:
@@ -232,19 +237,6 @@ class Client:
 
     def _since_start(self, time: float) -> float:
         return round(time - self._history.start, 6)
-
-
-def _shown(reply: Any) -> Any:
-    """Return a reply as the history keeps it: of bytes their digest, for a run may carry gigabytes."""
-    if isinstance(reply, dict):
-        return {name: _shown(value) for name, value in reply.items()}
-    if isinstance(reply, (bytes, bytearray, memoryview)):
-        return {"bytes": len(reply), "sha256": hashlib.sha256(reply).hexdigest()}
-    if isinstance(reply, (list, tuple)):
-        return [_shown(item) for item in reply]
-    if reply is None or isinstance(reply, (bool, int, float, str)):
-        return reply
-    return repr(reply)
 
 
 def _chain(exc: BaseException) -> list[str]:

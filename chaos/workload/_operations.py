@@ -17,7 +17,7 @@ from ._ledger import EFFECT, END, Ledger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from typing import Any
 
 LEDGER = "TRIO_POOL_CHAOS_LEDGER"
@@ -28,7 +28,12 @@ OPERATIONS = ("append", "read", "work", "echo")
 _open: dict[str, Ledger] = {}
 
 
-def perform(operation: str, args: Mapping[str, Any], state: dict[str, Any] | None) -> dict[str, Any]:
+def perform(
+    operation: str,
+    args: Mapping[str, Any],
+    state: dict[str, Any] | None,
+    job: Callable[[], Mapping[str, Any]] | None = None,
+) -> dict[str, Any]:
     """Carry out one request.
 
     Args:
@@ -36,6 +41,7 @@ def perform(operation: str, args: Mapping[str, Any], state: dict[str, Any] | Non
         args: ``request`` (its number), ``nonce``, ``session`` (as the caller calls it, or None), ``service`` (seconds),
             ``size`` and, for ``echo``, ``payload``.
         state: The session's state in this worker; None for a request without session.
+        job: What to do between the beginning and the effect; what it returns joins the reply.
 
     Returns:
         ``request``, ``nonce``, ``session`` (whose state it was, by what the state itself says), ``pid``, and
@@ -49,7 +55,8 @@ def perform(operation: str, args: Mapping[str, Any], state: dict[str, Any] | Non
         execution = ledger.begin(request, int(nonce, 16), session)
     if args.get("service"):
         time.sleep(args["service"])
-    reply: dict[str, Any] = {"request": request, "nonce": nonce, "session": None, "pid": os.getpid()}
+    done = {} if job is None else job()
+    reply: dict[str, Any] = {**done, "request": request, "nonce": nonce, "session": None, "pid": os.getpid()}
     if state is not None:
         # Named by whoever used it first: a state that is handed on to another session still says whose it was.
         reply["session"] = state.setdefault("session", session)

@@ -15,6 +15,7 @@ from chaos._history import History
 from chaos.running._client import Client
 from chaos.running._load import Load
 from chaos.scenario._model import ClosedLoad, OpenLoad, Phase
+from chaos.workload._work import Register
 from trio_pool import errors
 from trio_pool.errors import Outcome
 
@@ -68,7 +69,13 @@ def history(tmp_path: Path, autojump_clock: MockClock) -> Iterator[History]:
 def client(target: Answers, history: History, *, first_spare: int = 100, **fields: Any) -> Client:
     """Return a client whose plan begins now."""
     made = Client(
-        scenario(**fields), target, history, sessions=True, first_spare=first_spare, on_outcome=lambda _ok: None
+        scenario(**fields),
+        Register(),
+        target,
+        history,
+        sessions=True,
+        first_spare=first_spare,
+        on_outcome=lambda _ok: None,
     )
     made.origin = trio.current_time()
     return made

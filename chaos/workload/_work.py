@@ -1,0 +1,123 @@
+"""Work as the client sees it: what requests carry, and what must come back.
+
+A `Work` belongs to an application that workers import. The built-in ones are here and beside; one of your own is any
+object with the same attributes, named in a scenario as ``python:package.module:attribute``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from ._operations import OPERATIONS, digest, payload
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from ..scenario._plan import PlannedRequest
+
+
+class Work(Protocol):
+    """What requests are.
+
+    Attributes:
+        app: What workers import, ``module:attribute`` of a `trio_pool.bridge.Bridge`. Its commands are the operations,
+            and each takes one argument, ``args``, beside its `Session` if it wants one. What it returns is a mapping
+            with the ``request`` and the ``nonce`` of its args.
+        operations: Their names.
+    """
+
+    @property
+    def app(self) -> str:
+        """What workers import."""
+        ...
+
+    @property
+    def operations(self) -> Sequence[str]:
+        """The names of its commands."""
+        ...
+
+    def touches(self, operation: str) -> str | None:
+        """Return what an operation does to its session's list: ``append``, ``read``, or None if it has none.
+
+        The reply of one that touches it has ``items``, the nonces of all that were appended, in order, and
+        ``session``, whose list it is by what the worker's own state says.
+        """
+        ...
+
+    def args(self, request: PlannedRequest, session: int | None, step: int) -> Mapping[str, Any]:
+        """Return what a request carries beside ``request``, ``nonce``, ``session``, ``service`` and ``size``."""
+        ...
+
+    def expect(self, request: PlannedRequest, session: int | None, step: int) -> Mapping[str, Any]:
+        """Return what fields its reply must have, as the history keeps them: bytes as their number and digest."""
+        ...
+
+
+class Register:
+    """The built-in work: sessions that keep a list, and requests that keep nothing."""
+
+    app = "chaos.workload._register:bridge"
+    operations = OPERATIONS
+
+    def touches(self, operation: str) -> str | None:
+        """``append`` and ``read`` do as they are called."""
+        return operation if operation in ("append", "read") else None
+
+    def args(self, request: PlannedRequest, session: int | None, step: int) -> Mapping[str, Any]:  # the same for all
+        """``echo`` carries its bytes."""
+        if request.operation == "echo":
+            return {"payload": payload(request.nonce, request.size)}
+        return {}
+
+    def expect(self, request: PlannedRequest, session: int | None, step: int) -> Mapping[str, Any]:
+        """A digest that nobody can have computed but for this request, or the bytes that were sent."""
+        if request.operation == "work":
+            return {"digest": digest(request.nonce, request.size)}
+        if request.operation == "echo":
+            return {"payload": shown(payload(request.nonce, request.size))}
+        return {}
+
+
+def shown(value: Any) -> Any:
+    """Return a value as the history keeps it: of bytes their number and digest, for a run may carry gigabytes."""
+    if isinstance(value, dict):
+        return {name: shown(each) for name, each in value.items()}
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return {"bytes": len(value), "sha256": hashlib.sha256(value).hexdigest()}
+    if isinstance(value, (list, tuple)):
+        return [shown(each) for each in value]
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    return repr(value)
+
+
+def work_of(kind: str) -> Work:
+    """Return the work a scenario names.
+
+    Args:
+        kind: ``register``, ``stdlib`` or ``python:package.module:attribute``, which may be a `Work` or a class of one.
+
+    Raises:
+        ValueError: There is no such thing.
+    """
+    if kind == "register":
+        return Register()
+    if kind == "stdlib":
+        from ._stdlib import Stdlib  # it counts the whole library when it is made
+
+        return Stdlib()
+    scheme, _, rest = kind.partition(":")
+    module, _, attribute = rest.partition(":")
+    if scheme != "python" or not (module and attribute):
+        raise ValueError(f"workload.kind: {kind!r} is none of register, stdlib and python:package.module:attribute")
+    try:
+        found = getattr(import_module(module), attribute)
+    except (ImportError, AttributeError) as exc:
+        raise ValueError(f"workload.kind: cannot import {kind!r}: {exc}") from exc
+    made = found() if isinstance(found, type) else found
+    for name in ("app", "operations", "touches", "args", "expect"):
+        if not hasattr(made, name):
+            raise ValueError(f"workload.kind: {kind!r} has no {name}, which a Work must have")
+    return cast("Work", made)
