@@ -5,9 +5,14 @@ Read when a scenario is loaded, so that a misspelt metric is an error of the sce
 
 from __future__ import annotations
 
+import math
+import re
 from enum import StrEnum
 
 import attrs
+
+from ._metrics import metric_kind
+from ._quantities import Unit, quantity
 
 
 class Comparison(StrEnum):
@@ -44,3 +49,54 @@ class Expression:
     comparison: Comparison
     right: Metric | float
     text: str = attrs.field(eq=False)
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The metrics it names, from left to right."""
+        return (self.left, self.right) if isinstance(self.right, Metric) else (self.left,)
+
+
+_SHAPE = re.compile(r"\s*([A-Za-z_][\w.-]*)\s*(?:\[([^\]]*)\])?\s*(<=|>=|==|!=|<|>)\s*(\S.*?)\s*")
+_METRIC = re.compile(r"([A-Za-z_][\w.-]*)\s*(?:\[([^\]]*)\])?")
+
+
+def parse_expression(text: object) -> Expression:
+    """Read an expression: a metric, a comparison, and a number or another metric.
+
+    A number is in the metric's own unit and may be written with it, as in ``latency.p99 < 250ms``.
+
+    Raises:
+        ValueError: It has another form, or a metric is unknown; the message says what was expected.
+    """
+    if not isinstance(text, str):
+        raise ValueError(f'must be a text such as "latency.p99 < 2s", not {text!r}')
+    shape = _SHAPE.fullmatch(text)
+    if shape is None:
+        raise ValueError(f'must be a metric, a comparison and a number, such as "latency.p99 < 2s", not {text!r}')
+    name, over, comparison, right = shape.groups()
+    left = _metric(name, over)
+    unit = metric_kind(left.name).unit
+    other = _METRIC.fullmatch(right)
+    if other is None:
+        try:
+            value: Metric | float = quantity(right, unit)
+        except ValueError as exc:
+            raise ValueError(f"what {left.name} is compared with {exc}") from exc
+    else:
+        value = _metric(*other.groups())
+        if (theirs := metric_kind(value.name).unit) is not unit:
+            raise ValueError(f"{left.name} is in {unit}, {value.name} in {theirs}: they cannot be compared")
+    return Expression(left, Comparison(comparison), value, text.strip())
+
+
+def _metric(name: str, over: str | None) -> Metric:
+    metric_kind(name)
+    if over is None:
+        return Metric(name)
+    try:
+        seconds = quantity(over, Unit.SECONDS)
+    except ValueError as exc:
+        raise ValueError(f"what stands in brackets after {name} {exc}") from exc
+    if not 0 < seconds < math.inf:
+        raise ValueError(f"what stands in brackets after {name} must be a time above 0, not {over!r}")
+    return Metric(name, seconds)

@@ -14,6 +14,8 @@ import attrs
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ._quantities import Rate, Seconds, Share
+
 
 class Capability(StrEnum):
     """What a fault needs of the machine or of the pool under test; `doctor` says which are to be had."""
@@ -128,10 +130,10 @@ class Trigger:
     """
 
     phase: str | None = None
-    time: float | None = None
-    every: float | None = None
-    jitter: float = 0.0
-    poisson: float | None = None
+    time: Seconds | None = None
+    every: Seconds | None = None
+    jitter: Share = 0.0
+    poisson: Rate | None = None
     on: str | None = None
     nth: int = 1
     match: Mapping[str, str | int | bool] = attrs.field(factory=dict[str, str | int | bool])
@@ -157,7 +159,7 @@ class Selector:
     slot: int | None = None
     session: int | None = None
     count: int = 1
-    fraction: float | None = None
+    fraction: Share | None = None
     trigger: bool = False
     unharmed: bool = False
 
@@ -172,8 +174,8 @@ class Expectation:
         restarts: Whether the fault is expected to cost the worker: False makes any unplanned restart a violation.
     """
 
-    detect_within: float | None = None
-    recover_within: float | None = None
+    detect_within: Seconds | None = None
+    recover_within: Seconds | None = None
     restarts: bool | None = None
 
 
@@ -207,5 +209,5 @@ class FaultSpec:
     name: str
     at: Trigger
     target: Selector = attrs.field(factory=Selector)
-    hold: float | None = None
+    hold: Seconds | None = None
     expect: Expectation | None = None

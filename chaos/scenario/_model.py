@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 
 import attrs
 
 from ._distribution import Distribution, Shape
+from ._quantities import Bytes, Rate, Seconds, Share, Unit
 
 if TYPE_CHECKING:
     from trio_pool import PoolConfig
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
     from ._fault import FaultSpec
 
 SCHEMA = 1
+
+Times: TypeAlias = Annotated[Distribution, Unit.SECONDS]
+Counts: TypeAlias = Annotated[Distribution, Unit.NUMBER]
+Sizes: TypeAlias = Annotated[Distribution, Unit.BYTES]
 
 # Frozen, so that all may share them.
 _SESSION_LENGTH = Distribution(dist=Shape.GEOMETRIC, mean=5)
@@ -40,6 +45,8 @@ class Arrivals(StrEnum):
 class OpenLoad:
     """Single requests, without session, arrive at a rate whatever became of those before.
 
+    Operations that need a session are not among them.
+
     Args:
         rate: Requests a second.
         arrivals: How they are spaced.
@@ -48,7 +55,7 @@ class OpenLoad:
 
     model: ClassVar[str] = "open"
 
-    rate: float
+    rate: Rate
     arrivals: Arrivals = attrs.field(default=Arrivals.POISSON, converter=Arrivals)
     max_in_flight: int = 500
 
@@ -71,10 +78,10 @@ class PartlyOpenLoad:
 
     model: ClassVar[str] = "partly-open"
 
-    session_rate: float
+    session_rate: Rate
     arrivals: Arrivals = attrs.field(default=Arrivals.POISSON, converter=Arrivals)
-    requests: Distribution = _SESSION_LENGTH
-    think: Distribution = _THINK
+    requests: Counts = _SESSION_LENGTH
+    think: Times = _THINK
     max_in_flight: int = 500
 
 
@@ -93,7 +100,7 @@ class ClosedLoad:
     model: ClassVar[str] = "closed"
 
     users: int
-    think: Distribution = _AT_ONCE
+    think: Times = _AT_ONCE
     sessions: bool = True
 
 
@@ -136,7 +143,7 @@ class Phase:
     """
 
     name: str
-    duration: float
+    duration: Seconds
     load: LoadModel = attrs.field(factory=NoLoad)
     measure: bool = True
     heal: bool = False
@@ -162,11 +169,11 @@ class Operation:
     weight: float = 1.0
     idempotent: bool = False
     alone: bool = False
-    service_time: Distribution | None = None
-    size: Distribution | None = None
-    timeout: float | None = None
-    cancel: float = 0.0
-    patience: Distribution | None = None
+    service_time: Times | None = None
+    size: Sizes | None = None
+    timeout: Seconds | None = None
+    cancel: Share = 0.0
+    patience: Times | None = None
 
 
 @attrs.frozen(kw_only=True)
@@ -192,8 +199,8 @@ class Hold:
         within: Seconds until they hold.
     """
 
-    hold: float = 1.0
-    within: float = 10.0
+    hold: Seconds = 1.0
+    within: Seconds = 10.0
 
 
 @attrs.frozen(kw_only=True)
@@ -208,7 +215,7 @@ class SteadyState:
     """
 
     require: tuple[Expression, ...] = ()
-    sample_every: float = 0.25
+    sample_every: Seconds = 0.25
     before: Hold = attrs.field(factory=Hold)
     after: Hold = attrs.field(factory=Hold)
 
@@ -254,8 +261,8 @@ class Limits:
     """
 
     min_live_workers: int = 0
-    memory_budget: int = 256 * 2**20
-    wall_clock: float = math.inf
+    memory_budget: Bytes = 256 * 2**20
+    wall_clock: Seconds = math.inf
     max_concurrent_faults: int = 8
 
 

@@ -25,7 +25,8 @@ class PlannedRequest:
         operation: The name of an `Operation` of the workload.
         nonce: 64 random bits as 16 hex digits, which its reply must carry.
         think: Seconds between the end of the session's last request and the moment this is meant to be sent; 0 for the
-            first, which is meant for its visit's ``at``.
+            first, which is meant for its visit's ``at``. In the closed model the first has it too, for each further
+            round.
         service: Seconds the command runs.
         size: Bytes that go there and back.
         cancel_after: When its caller gives up, in seconds after sending; None for never.
