@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import attrs
 
-from ._fault import Capability, Death, FaultSpec, Window
+from ._fault import Capability, Death, Expectation, FaultSpec, Window
+
+# Frozen, so that all may share it.
+_NO_RESTARTS = Expectation(restarts=False)
 
 
 @attrs.frozen(kw_only=True)
@@ -44,3 +47,16 @@ class Freeze(FaultSpec):
     checks = ("C6", "C13", "C17")
     needs = frozenset({Capability.PIDS})
     heals = True
+
+
+@attrs.frozen(kw_only=True)
+class BriefFreeze(Freeze):
+    """A worker stands still for less than any deadline, which is no reason to replace it."""
+
+    kind = "brief-freeze"
+    summary = "a worker's process is stopped for less than any deadline"
+    good_pool = "Sits it out: a pool that kills a worker for a tenth of a second kills healthy ones."
+    checks = ("C6", "C13", "C17")
+
+    hold: float | None = 0.1
+    expect: Expectation | None = _NO_RESTARTS
