@@ -18,7 +18,7 @@ from ._injection import FaultFailed
 from ._orders import Orders
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
     from ._injection import Arena, Victim
     from ._orders import Deed, Order
@@ -119,7 +119,7 @@ class Grip:
 
 
 @asynccontextmanager
-async def gripped(victims: Sequence[Victim], arena: Arena) -> AsyncIterator[list[Grip]]:
+async def gripped(victims: Sequence[Victim], arena: Arena) -> AsyncGenerator[list[Grip]]:
     """Take hold of those of the victims that are still there.
 
     Raises:

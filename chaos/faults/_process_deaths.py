@@ -16,7 +16,7 @@ from ._grip import HEAL_LIMIT, Grip, gripped, order
 from ._orders import dying
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncGenerator, Mapping, Sequence
 
     from ..scenario._fault import Death, FaultSpec
     from ..scenario._plan import Strike
@@ -55,7 +55,7 @@ async def end(grip: Grip, arena: Arena, death: Death) -> None:
 
 
 @asynccontextmanager
-async def kill(spec: FaultSpec, strike: Strike, victims: Sequence[Victim], arena: Arena) -> AsyncIterator[Killing]:
+async def kill(spec: FaultSpec, strike: Strike, victims: Sequence[Victim], arena: Arena) -> AsyncGenerator[Killing]:
     """Kill the victims, all in one go."""
     assert isinstance(spec, Kill)  # noqa: S101  # narrows the type: the registry is by kind
     if spec.window is not None:
@@ -85,7 +85,7 @@ class Freezing:
 
 
 @asynccontextmanager
-async def freeze(spec: FaultSpec, strike: Strike, victims: Sequence[Victim], arena: Arena) -> AsyncIterator[Freezing]:
+async def freeze(spec: FaultSpec, strike: Strike, victims: Sequence[Victim], arena: Arena) -> AsyncGenerator[Freezing]:
     """Stop the victims, and have those that still live go on afterwards."""
     async with gripped(victims, arena) as grips:
         freezing = Freezing(grips)
