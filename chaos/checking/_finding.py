@@ -36,13 +36,15 @@ class Finding:
     """What one checker says of a run.
 
     Args:
-        checker: ``C1`` to ``C22``.
+        checker: Its number: ``C1`` to ``C22`` as the study counts them, and what was added after them.
         name: Its short name, ``conservation``.
         guarantee: The number of the guarantee of the pool it watches over, if it is one of those.
         judgement: Its verdict.
         text: One sentence: what was looked at and how much of it, or why nothing can be said.
         cases: How many violations there were.
         witnesses: The first of them.
+        weighs: Whether it counts in the verdict of the run. An unknown does not where nothing happened that the checker
+            watches for: a scenario that wants it to happen says so under ``sometimes``.
     """
 
     checker: str
@@ -52,9 +54,15 @@ class Finding:
     text: str
     cases: int = 0
     witnesses: tuple[Witness, ...] = ()
+    weighs: bool = True
 
 
 def worst(judgements: Iterable[Judgement]) -> Judgement:
     """Return the worst of several verdicts: false before unknown before true."""
     order = [Judgement.PASS, Judgement.UNKNOWN, Judgement.FAIL]
     return max(judgements, key=order.index, default=Judgement.PASS)
+
+
+def verdict(findings: Iterable[Finding]) -> Judgement:
+    """Return what a run as a whole has shown: the worst of the findings that weigh."""
+    return worst(finding.judgement for finding in findings if finding.weighs)

@@ -1,0 +1,120 @@
+"""Whether every reply is the request's own: C4, C6."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from hashlib import sha256
+from typing import TYPE_CHECKING, Final, cast
+
+from ._cases import Cases, count, idle
+from ._outcomes import cut_off
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from .._history import Record
+    from ..evidence._evidence import Evidence
+    from ..evidence._requests import Request
+    from ._cases import Answer
+
+PRECISION: Final = 0.005
+"""How far two clocks of one machine may seem to differ, in seconds: the history's is read once at its start beside the
+machine's, and between the two readings this process may lose its processor."""
+
+
+def reply_of(request: Request) -> Mapping[str, object] | None:
+    """Return the reply a request got, if it is one of the built-in workload's."""
+    outcome = request.outcome
+    if outcome is None or outcome["type"] != "ok" or not isinstance(outcome["reply"], dict):
+        return None
+    return cast("Mapping[str, object]", outcome["reply"])
+
+
+def digest(nonce: str, size: int) -> str:
+    """Return what `work` answers."""
+    return sha256(f"{nonce}{size}".encode()).hexdigest()[:16]
+
+
+def correlation(evidence: Evidence) -> Answer:
+    """A reply names the request it answers, carries its nonce, and holds what can be recomputed from it."""
+    cases = Cases()
+    judged = named = 0
+    for request in evidence.requests.values():
+        if request.type != "ok":
+            continue
+        judged += 1
+        reply = reply_of(request)
+        if evidence.plan.scenario.workload.kind != "register" and (reply is None or "nonce" not in reply):
+            continue
+        named += 1
+        wrong = _wrong(request, reply)
+        if wrong is not None:
+            cases.add(f"{request.name} {wrong}", request.seqs)
+    nothing = None
+    if not named:
+        nothing = "the replies of this workload name no request" if judged else "no request was answered"
+    return cases.answer(f"{count(named, 'reply', 'replies')}, each its request's own", idle=nothing)
+
+
+def _wrong(request: Request, reply: Mapping[str, object] | None) -> str | None:
+    """Return what is wrong with a reply, if anything is."""
+    if reply is None:
+        return "was answered with what no command of the workload returns"
+    if reply.get("request") != request.id or reply.get("nonce") != request.invoke["nonce"]:
+        return f"got the reply of request {reply.get('request')!r:.40}"
+    if request.operation == "work" and reply.get("digest") != digest(request.invoke["nonce"], request.invoke["size"]):
+        return f"was answered with the digest {reply.get('digest')!r:.40}, which is not that of its nonce"
+    return None
+
+
+def late_delivery(evidence: Evidence) -> Answer:
+    """A reply that comes too late reaches nobody, and its worker takes nothing new until what it runs has ended."""
+    abandoned = [request for request in evidence.requests.values() if _abandoned(evidence, request)]
+    if not abandoned:
+        return idle("no request was given up while a worker ran it")
+    cases = Cases()
+    late = {request.invoke["nonce"]: request for request in abandoned}
+    for request in evidence.requests.values():
+        reply = reply_of(request)
+        nonce = None if reply is None else reply.get("nonce")
+        other = late.get(nonce) if isinstance(nonce, str) else None
+        if other is not None and other is not request:
+            cases.add(
+                f"{request.name} got the reply of {other.name}, given up {request.ended - other.ended:.3f} s before",
+                (*other.seqs, *request.seqs),
+            )
+    for request, then in _reused(evidence, abandoned):
+        cases.add(
+            f"{then['command']} was sent to incarnation {then['incarnation']} while that still ran {request.name},"
+            " which had been given up",
+            (*request.seqs, then["seq"]),
+        )
+    return cases.answer(f"{count(len(abandoned), 'request')} given up while a worker ran them, no reply of theirs used")
+
+
+def _abandoned(evidence: Evidence, request: Request) -> bool:
+    """Whether nobody waited for a request any more when its worker may still have run it."""
+    if not (request.cancelled or request.error in ("CommandTimeout", "Cancelled", "TimeoutError", "TooSlowError")):
+        return False
+    return not cut_off(evidence, request) and (bool(request.dispatches) or bool(request.executions))
+
+
+def _reused(evidence: Evidence, abandoned: Sequence[Request]) -> Iterator[tuple[Request, Record]]:
+    """Yield what was sent to a worker before it had ended a request that nobody waited for any more."""
+    if evidence.plan.scenario.pool.concurrency > 1:
+        return  # what is async runs beside others, and is cancelled and acknowledged by itself
+    dispatches: dict[int, list[Record]] = {}
+    for entry in evidence.records:
+        if entry["src"] == "pool" and entry["type"] == "RequestDispatched":
+            dispatches.setdefault(entry["incarnation"], []).append(entry)
+    for request in abandoned:
+        for execution in request.executions:
+            if execution.life is None or execution.begin is None:
+                continue
+            there = dispatches.get(execution.life.incarnation, [])
+            following = bisect_right(there, request.ended, key=lambda entry: float(entry["t"]))
+            if following == len(there):
+                continue
+            then = there[following]
+            if execution.begin < request.ended and (execution.end is None or execution.end > then["t"] + PRECISION):
+                yield request, then
