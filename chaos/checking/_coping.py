@@ -1,0 +1,211 @@
+"""How the pool coped with the faults: C17, C18, C23."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+from ..evidence._evidence import Ending
+from ..scenario._fault import Window
+from ..scenario._process_faults import Kill
+from ._cases import TELLS_NOTHING, Cases, count, idle, unknown
+from ._explanations import Explanations
+from ._outcomes import cut_off
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .._history import Record
+    from ..evidence._evidence import Evidence
+    from ..evidence._occurrences import Occurrence
+    from ..evidence._requests import Request
+    from ._cases import Answer
+
+NOTICED: Final = frozenset({"WorkerKilled", "WorkerExited", "HealthMissed"})
+
+_OK: Final = frozenset({"ok"})
+_NOT_BEGUN: Final = frozenset({"ok", "fail"})
+_BEGUN: Final = frozenset({"info"})
+
+ACCEPTABLE: Final[Mapping[Window, frozenset[str]]] = {
+    Window.W2: _NOT_BEGUN,
+    Window.W3: _NOT_BEGUN,
+    Window.W4: _NOT_BEGUN,
+    Window.W5: _BEGUN,
+    Window.W6: _BEGUN,
+    Window.W7: _BEGUN,
+    Window.W8: _OK,
+    Window.W9: _OK,
+}
+"""How a request may end whose worker was killed in each window. Until a command has begun it goes to another worker, or
+failed as not executed; a reply that is in the socket wins. What is idempotent may also succeed, tried again."""
+
+
+def recovery(evidence: Evidence) -> Answer:
+    """Every fault is noticed, and made good, as soon as its scenario expects."""
+    expecting = [each for each in evidence.occurrences if each.spec is not None and each.spec.expect is not None]
+    if not expecting:
+        return idle("the scenario expects nothing of any fault")
+    if not evidence.tells:
+        return idle(TELLS_NOTHING)
+    struck = [occurrence for occurrence in expecting if occurrence.injects]
+    if not struck:
+        return unknown(f"none of {count(len(expecting), 'fault')} that something is expected of struck")
+    cases = Cases()
+    cut: list[str] = []
+    over = evidence.marks.get("load_ended", evidence.marks.get("closing", ()))
+    last = float(over[0]["t"]) if over else float(evidence.records[-1]["t"])
+    for occurrence in struck:
+        spec = occurrence.spec
+        if spec is None or spec.expect is None:
+            continue
+        for injected in occurrence.injects:
+            bounds = (
+                ("was noticed", spec.expect.detect_within, _detected(evidence, injected)),
+                ("was made good", spec.expect.recover_within, _restored(evidence, injected)),
+            )
+            for what, within, took in bounds:
+                if within is None or (took is not None and took <= within):
+                    continue
+                if took is None and injected["t"] + within > last:
+                    cut.append(occurrence.name)
+                    continue
+                when = "never" if took is None else f"after {took:.3f} s"
+                cases.add(f"{occurrence.name} {what} {when}, {within:g} s expected", [injected["seq"]])
+            if spec.expect.restarts is False:
+                _no_restart(evidence, cases, occurrence, injected)
+    short = f"the load ended before the bounds of {', '.join(dict.fromkeys(cut))}" if cut else None
+    return cases.answer(f"{count(len(struck), 'fault')} noticed and made good in time", unknown=short)
+
+
+def _detected(evidence: Evidence, injected: Record) -> float | None:
+    for entry in evidence.records[injected["seq"] :]:
+        if entry["src"] != "pool" or entry.get("incarnation") != injected["incarnation"]:
+            continue
+        if entry["type"] in NOTICED or (entry["type"] == "RequestFinished" and entry["result"] == "timed_out"):
+            return float(entry["t"]) - float(injected["t"])
+    return None
+
+
+def _restored(evidence: Evidence, injected: Record) -> float | None:
+    """Return how long it took until as many workers served as when it was hit: 0 if it cost none."""
+    life = evidence.lives.get(injected["incarnation"])
+    if life is None or life.exit is None:
+        return 0.0
+    serving = 0
+    before: int | None = None
+    for entry in evidence.records:
+        if entry["seq"] == injected["seq"]:
+            before = serving
+        if entry["src"] != "pool":
+            continue
+        if entry["type"] == "WorkerReady":
+            serving += 1
+        elif entry["type"] == "WorkerExited":
+            gone = evidence.lives[entry["incarnation"]]
+            serving -= gone.ready is not None and gone.ready["seq"] < entry["seq"]
+        if before is not None and entry["seq"] >= life.exit["seq"] and serving >= before:
+            return float(entry["t"]) - float(injected["t"])
+    return None
+
+
+def _no_restart(evidence: Evidence, cases: Cases, occurrence: Occurrence, injected: Record) -> None:
+    """Find a worker that a fault has cost which should have cost none."""
+    over = [entry["seq"] for kind in ("closing", "interrupted") for entry in evidence.marks.get(kind, ())]
+    life = evidence.lives.get(injected["incarnation"])
+    lost = [life] if life is not None else list(evidence.lives.values())
+    for each in lost:
+        gone = each.exit
+        if gone is not None and injected["seq"] < gone["seq"] < min(over, default=math.inf) and not gone["planned"]:
+            cases.add(f"{occurrence.name} cost incarnation {each.incarnation}", [injected["seq"], gone["seq"]])
+
+
+def liveness(evidence: Evidence) -> Answer:
+    """After everything is healed the pool comes back to its steady state."""
+    after = [entry for entry in evidence.marks.get("steady", ()) if entry["after"] == "after"]
+    if any((entry["src"], entry["type"]) == ("pool", "GaveUp") for entry in evidence.records):
+        return idle("the pool gave up, and by design does not come back")
+    if evidence.ending is Ending.STRUCK:
+        return idle("the application was killed, and its pool with it")
+    if not after:
+        return unknown(f"the run is {evidence.ending}, and nobody looked whether the pool came back")
+    cases = Cases()
+    for entry in after:
+        if not entry["ok"]:
+            failing = "; ".join(str(each) for each in entry.get("failing", ()))
+            cases.add(f"after {entry['took']:.1f} s the pool was not steady: {failing}", [entry["seq"]])
+    return cases.answer(f"steady again after {after[-1]['took']:.1f} s")
+
+
+def small_blast(evidence: Evidence) -> Answer:
+    """A death costs what had begun there and the sessions that lived there, nothing else, and nobody dies for free."""
+    if not evidence.tells:
+        return idle(TELLS_NOTHING)
+    cases = Cases()
+    explained = Explanations(evidence)
+    by_number = {request.number: request for request in evidence.requests.values() if request.number is not None}
+    struck = 0
+    for occurrence in explained.struck:
+        struck += _judge_window(cases, occurrence, by_number)
+    closing = min((entry["seq"] for entry in evidence.marks.get("closing", ())), default=math.inf)
+    for life in evidence.lives.values():
+        gone = life.exit
+        if gone is not None and gone["seq"] < closing and not explained.explains_death(life):
+            cases.add(
+                f"incarnation {life.incarnation} of slot {life.slot} died ({gone.get('exit')}), and no fault had"
+                " touched it",
+                [gone["seq"]],
+            )
+    for request in evidence.requests.values():
+        if request.outcome is not None and request.outcome["seq"] < closing and not cut_off(evidence, request):
+            _judge_untouched(evidence, cases, explained, request)
+    return cases.answer(
+        f"{count(len(explained.hit), 'worker')} hit, {struck} of them in a window of a request; nobody else paid",
+        idle=None if explained.struck else "no fault struck",
+    )
+
+
+def _judge_window(cases: Cases, occurrence: Occurrence, by_number: Mapping[int | None, Request]) -> int:
+    """Hold the request that a kill hit to what its window allows; return how many there were."""
+    spec = occurrence.spec
+    if not isinstance(spec, Kill) or spec.window not in ACCEPTABLE:
+        return 0
+    judged = 0
+    for injected in occurrence.injects:
+        request = by_number.get(injected.get("request_id"))
+        if request is None or request.type is None or request.cancelled or request.error == "CommandTimeout":
+            continue
+        judged += 1
+        allowed = ACCEPTABLE[spec.window] | (_OK if request.invoke["idempotent"] else frozenset[str]())
+        if request.type not in allowed:
+            how = request.error or "a reply"
+            cases.add(
+                f"{request.name} ended with {how} ({request.type}), its worker killed in window {spec.window}, where"
+                f" only {' or '.join(sorted(allowed))} will do",
+                (injected["seq"], *request.seqs),
+            )
+    return judged
+
+
+def _judge_untouched(evidence: Evidence, cases: Cases, explained: Explanations, request: Request) -> None:
+    """Find an error that blames the death of a worker which nothing had touched."""
+    if request.error not in ("WorkerCrashed", "PoisonRequest", "ProtocolError", "SessionLost", "RemoteError"):
+        return
+    if explained.wide or request.outcome is None:
+        return
+    blamed = [entry["incarnation"] for entry in request.dispatches]
+    if not blamed and request.session is not None:
+        blamed = [
+            entry["incarnation"]
+            for entry in evidence.records[: request.outcome["seq"]]
+            if entry["type"] == "SessionForgotten" and entry["session_id"] == request.session
+        ]
+    if not blamed:
+        return  # whose death it was is not on record
+    lives = [evidence.lives[incarnation] for incarnation in blamed if incarnation in evidence.lives]
+    if not any(life.incarnation in explained.hit or life.kills for life in lives):
+        cases.add(
+            f"{request.name} failed with {request.error}, and no fault had touched its worker, incarnation"
+            f" {blamed[-1]}",
+            request.seqs,
+        )

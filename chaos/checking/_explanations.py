@@ -1,0 +1,101 @@
+"""What the faults explain: which workers they touched, and when."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import attrs
+
+from ..scenario._fault import Capability
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .._history import Record
+    from ..evidence._evidence import Evidence
+    from ..evidence._lives import Life
+    from ..evidence._occurrences import Occurrence
+
+
+@attrs.frozen(slots=False, eq=False)
+class Explanations:
+    """Tells what a fault may be the reason of."""
+
+    evidence: Evidence
+
+    @cached_property
+    def struck(self) -> tuple[Occurrence, ...]:
+        """The strikes that hit somebody."""
+        return tuple(occurrence for occurrence in self.evidence.occurrences if occurrence.injects)
+
+    @cached_property
+    def hit(self) -> Mapping[int, Occurrence]:
+        """The incarnations that were hit, and by what first."""
+        found: dict[int, Occurrence] = {}
+        for occurrence in self.struck:
+            for incarnation in occurrence.incarnations:
+                found.setdefault(incarnation, occurrence)
+        return found
+
+    @cached_property
+    def wide(self) -> tuple[Occurrence, ...]:
+        """The strikes that hit nobody in particular: whichever worker starts next, or everything there is."""
+        return tuple(
+            occurrence
+            for occurrence in self.struck
+            if any(entry["incarnation"] is None for entry in occurrence.injects)
+        )
+
+    def explains_death(self, life: Life) -> bool:
+        """Tell whether a fault or the pool's own decision is behind the end of a worker."""
+        gone = life.exit
+        if gone is None or gone["planned"] or life.kills or life.incarnation in self.hit:
+            return True
+        return any(occurrence.begin <= gone["t"] for occurrence in self.wide)
+
+    def wired(self, incarnation: int | None) -> bool:
+        """Tell whether what a worker's link carried was disturbed."""
+        return any(
+            (incarnation in occurrence.incarnations or occurrence in self.wide) and is_wire(occurrence)
+            for occurrence in self.struck
+        )
+
+    def fault_in(self, phase: str) -> bool:
+        """Tell whether any fault was in force while a phase lasted."""
+        begin, end = self._phases.get(phase, (float("inf"), float("inf")))
+        return any(occurrence.begin <= end and _over(occurrence) >= begin for occurrence in self.struck)
+
+    @cached_property
+    def _phases(self) -> Mapping[str, tuple[float, float]]:
+        found: dict[str, tuple[float, float]] = {}
+        for entry in self.evidence.marks.get("phase", ()):
+            found[entry["name"]] = (float(entry["t"]), float("inf"))
+        for entry in self.evidence.marks.get("phase_end", ()):
+            found[entry["name"]] = (found.get(entry["name"], (0.0, 0.0))[0], float(entry["t"]))
+        return found
+
+
+def is_wire(occurrence: Occurrence) -> bool:
+    """Tell whether a fault changes what travels between pool and worker."""
+    spec = occurrence.spec
+    return occurrence.kind.startswith("wire") or (spec is not None and spec.__module__.endswith("_wire_faults"))
+
+
+def in_worker(occurrence: Occurrence) -> bool:
+    """Tell whether a fault takes place inside a worker's interpreter, which then may complain."""
+    spec = occurrence.spec
+    return spec is not None and bool({Capability.AGENT, Capability.PRLIMIT} & spec.needs)
+
+
+def _over(occurrence: Occurrence) -> float:
+    """Return when a strike was over: at its healing, or at once where there is nothing to heal."""
+    if occurrence.heals or (occurrence.spec is not None and occurrence.spec.heals):
+        return occurrence.end
+    return occurrence.begin
+
+
+def worker_of(entry: Record) -> int | None:
+    """Return the incarnation a record is about."""
+    incarnation = entry.get("incarnation")
+    return incarnation if isinstance(incarnation, int) else None

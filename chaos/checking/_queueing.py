@@ -1,0 +1,220 @@
+"""How requests wait and who serves them: C10 to C12, C14. Read off the pool's events, where it tells any."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Final
+
+from ._cases import TELLS_NOTHING, Cases, count, idle, unknown
+from ._explanations import Explanations
+from ._replies import PRECISION
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from .._history import Record
+    from ..evidence._evidence import Evidence
+    from ..evidence._ledger_reading import Execution
+    from ..evidence._requests import Request
+    from ._cases import Answer
+
+MIN_REQUESTS: Final = 10
+"""Requests a session must have made in a phase for its waits to be compared with those of others. Arbitrary."""
+
+MIN_SESSIONS: Final = 3
+"""Sessions there must be to compare."""
+
+MIN_JAIN: Final = 0.9
+"""Jain's index of fairness that shares of answered requests must reach: 1 if all are the same, 1/n if one has all."""
+
+FOREIGN: Final = "requests of the pool could not be told apart, so that its queue cannot be replayed"
+
+
+def mutual_exclusion(evidence: Evidence) -> Answer:
+    """A worker never holds more requests than it may, and never runs two at once."""
+    cases = Cases()
+    limit = evidence.plan.scenario.pool.concurrency
+    holding: dict[int, dict[int, Record]] = {}
+    home: dict[int, int] = {}
+    handed = 0
+    for entry in evidence.records:
+        if entry["src"] != "pool" or "request_id" not in entry:
+            continue
+        number = entry["request_id"]
+        before = home.pop(number, None)
+        if before is not None:
+            del holding[before][number]
+        if entry["type"] == "RequestDispatched":
+            handed += 1
+            there = holding.setdefault(entry["incarnation"], {})
+            if len(there) >= limit:
+                others = ", ".join(str(other) for other in there)
+                cases.add(
+                    f"the pool's request {number} was handed to incarnation {entry['incarnation']}, which held"
+                    f" {others}",
+                    (*(other["seq"] for other in there.values()), entry["seq"]),
+                )
+            there[number] = entry
+            home[number] = entry["incarnation"]
+    ran = _overlaps(evidence, cases) if limit == 1 else 0
+    return cases.answer(
+        f"{count(handed, 'request')} handed to workers and {ran} executions, never more at once than allowed",
+        idle=None if handed or ran else f"{TELLS_NOTHING}, and the ledger shows no execution",
+    )
+
+
+def _overlaps(evidence: Evidence, cases: Cases) -> int:
+    """Find executions in one process that overlap; return how many were compared."""
+    last: dict[tuple[int, int], Execution] = {}
+    for execution in evidence.executions:
+        where = (execution.pid, -1 if execution.life is None else execution.life.incarnation)
+        before = last.get(where)
+        overlap = before is not None and before.end is not None and (execution.begin or 0.0) < before.end - PRECISION
+        if before is not None and overlap:
+            cases.add(f"{execution.where} began request {execution.request} while it ran {before.request}")
+        last[where] = execution
+    return len(evidence.executions)
+
+
+def bounded_queue(evidence: Evidence) -> Answer:
+    """No more than ``max_queue`` requests wait, and one too many is refused at once."""
+    if not evidence.tells:
+        return idle(TELLS_NOTHING)
+    if evidence.found.foreign:
+        return unknown(FOREIGN)
+    cases = Cases()
+    limit = evidence.plan.scenario.pool.max_queue
+    owner = {request.number: request for request in evidence.requests.values() if request.number is not None}
+    arrivals = {request.invoke["seq"]: request for request in owner.values()}
+    waiting: set[int] = set()
+    again: set[int] = set()
+    arriving: Request | None = None
+    deepest = 0
+    for entry in evidence.records:
+        number = entry["request_id"] if entry["src"] == "pool" and "request_id" in entry else None
+        if arriving is not None:
+            # What is sent is admitted before anything else happens: what then is not with a worker, or done, waits.
+            if arriving.number is not None and number != arriving.number:
+                waiting.add(arriving.number)
+                fresh = len(waiting - again)
+                deepest = max(deepest, fresh)
+                if fresh > limit:
+                    cases.add(f"{arriving.name} was let in as number {fresh} of {limit} in the queue", arriving.seqs)
+            arriving = None
+        if number is not None and entry["type"] in ("RequestRedispatched", "RequestRetried"):
+            # It has its place from before, and takes nobody's.
+            waiting.add(number)
+            again.add(number)
+        elif number is not None and entry["type"] in ("RequestDispatched", "RequestFinished"):
+            waiting.discard(number)
+            again.discard(number)
+        else:
+            arriving = arrivals.get(entry["seq"]) if entry["src"] == "client" else None
+    refused = 0
+    for request in evidence.requests.values():
+        if request.error == "PoolSaturated":
+            refused += 1
+            took = request.ended - request.sent
+            if took > evidence.slack:
+                cases.add(f"{request.name} was refused after {took:.3f} s, not at once", request.seqs)
+    for sample in evidence.samples:
+        if (sample["queued"] or 0) > limit + len(evidence.lives) * evidence.plan.scenario.pool.concurrency:
+            cases.add(f"a sample saw {sample['queued']} requests waiting, {limit} allowed", [sample["seq"]])
+    return cases.answer(
+        f"at most {deepest} of {limit} waited, {refused} refused",
+        idle=None if refused else f"the queue was never full: at most {deepest} of {limit} waited",
+    )
+
+
+def first_come_first_served(evidence: Evidence) -> Answer:
+    """Among requests that any worker may serve, and among those of one session, first come is first served."""
+    if not evidence.tells:
+        return idle(TELLS_NOTHING)
+    cases = Cases()
+    queues: dict[str | None, dict[int, Request]] = {}
+    served: set[int] = set()
+    owner = {request.number: request for request in evidence.requests.values() if request.number is not None}
+    arrivals = {request.invoke["seq"]: request for request in owner.values()}
+    contested = 0
+    for entry in evidence.records:
+        if entry["src"] == "client":
+            request = arrivals.get(entry["seq"])
+            if request is not None and request.number is not None:
+                queues.setdefault(request.session, {})[request.number] = request
+            continue
+        if entry["src"] != "pool" or entry.get("request_id") not in owner:
+            continue
+        number = entry["request_id"]
+        request = owner[number]
+        queue = queues.setdefault(request.session, {})
+        if entry["type"] in ("RequestRedispatched", "RequestRetried"):
+            served.add(number)  # it may find its way back to the front; who overtakes it then is another matter
+        elif entry["type"] in ("RequestDispatched", "RequestFinished"):
+            first = next(iter(queue), number)
+            if entry["type"] == "RequestDispatched" and number not in served and len(queue) > 1:
+                contested += 1
+                if number != first:
+                    cases.add(
+                        f"{request.name} was served before {queue[first].name}, which had waited since"
+                        f" {queue[first].sent:.3f} s",
+                        (queue[first].invoke["seq"], request.invoke["seq"], entry["seq"]),
+                    )
+            queue.pop(number, None)
+    return cases.answer(
+        f"{count(contested, 'request')} served while others waited, each in its turn",
+        idle=None if contested else "no request ever waited behind another",
+    )
+
+
+def fairness(evidence: Evidence) -> Answer:
+    """Under the same load no session waits much longer than another, and all are answered alike."""
+    if not evidence.tells:
+        return idle(TELLS_NOTHING)
+    cases = Cases()
+    explained = Explanations(evidence)
+    most = evidence.plan.scenario.checks.fairness
+    phases: dict[str, dict[str, list[Request]]] = {}
+    for request in evidence.requests.values():
+        if request.session is not None and request.dispatches and not explained.fault_in(request.invoke["phase"]):
+            phases.setdefault(request.invoke["phase"], {}).setdefault(request.session, []).append(request)
+    compared = 0
+    for phase, sessions in phases.items():
+        regular = {name: requests for name, requests in sessions.items() if len(requests) >= MIN_REQUESTS}
+        if len(regular) < MIN_SESSIONS:
+            continue
+        compared += len(regular)
+        waits = {name: _longest_wait(requests) for name, requests in regular.items()}
+        worst, best = max(waits, key=waits.__getitem__), min(waits, key=waits.__getitem__)
+        # Below what the client can tell, a ratio says nothing.
+        if waits[worst] > most * max(waits[best], evidence.slack):
+            cases.add(
+                f"in phase {phase} session {worst} waited {waits[worst]:.3f} s, session {best} {waits[best]:.3f} s",
+                [request.invoke["seq"] for request in regular[worst][:2]],
+            )
+        jain = _jain({name: sum(each.type == "ok" for each in found) / len(found) for name, found in regular.items()})
+        if jain < MIN_JAIN:
+            cases.add(f"in phase {phase} the sessions were answered unevenly: Jain's index is {jain:.3f}")
+    return cases.answer(
+        f"{count(compared, 'session')} under the same load, treated alike",
+        idle=None if compared else "no phase without faults had enough sessions of enough requests to compare",
+    )
+
+
+def _longest_wait(requests: list[Request]) -> float:
+    """Return the 99th percentile, by nearest rank, of the time from sending to the first worker."""
+    waits = sorted(request.dispatches[0]["t"] - request.sent for request in requests)
+    return float(waits[min(len(waits) - 1, int(0.99 * len(waits)))])
+
+
+def _jain(shares: Mapping[str, float]) -> float:
+    squares = sum(share * share for share in shares.values())
+    return sum(shares.values()) ** 2 / (len(shares) * squares) if squares else 0.0
+
+
+def results(evidence: Evidence, until: int) -> Counter[str]:
+    """Count how the pool's requests ended, by the events before a record."""
+    return Counter(
+        entry["result"]
+        for entry in evidence.records[:until]
+        if entry["src"] == "pool" and entry["type"] == "RequestFinished"
+    )
