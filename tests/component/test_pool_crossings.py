@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import trio
 import trio.testing
-from _capacity import SlowPort, kill
+from _capacity import START, SlowPort, kill
 from _pools import obeys_the_law
 
 import trio_pool
@@ -54,6 +54,29 @@ async def test_requests_chosen_for_a_worker_whose_end_the_first_of_them_finds_go
     assert results == [1.0] * 3
     assert pool.get_pool_status().metrics.redispatched == 3
     assert obeys_the_law(pool)
+
+
+async def test_a_request_that_only_a_dead_worker_was_given_has_waited_for_the_pool(autojump_clock: MockClock) -> None:
+    """Not a byte of it was written, so its patience ends in a PoolTimeout; one that a worker was sent has another."""
+    port = SlowPort()
+    async with trio_pool.open_pool(launcher=port, size=1, checkout_timeout=0.5 * START) as pool:
+        port.workers[0].deliver(signal.SIGKILL)
+        with pytest.raises(trio_pool.PoolTimeout):  # nobody had a turn to tell the pool
+            await pool.execute_anonymous("ping")
+        await trio.sleep(START)
+        port.workers[0].deliver(signal.SIGSTOP)
+        async with trio.open_nursery() as nursery:
+
+            @nursery.start_soon
+            async def _() -> None:
+                with pytest.raises(trio_pool.CommandTimeout) as caught:
+                    await pool.execute_anonymous("ping")
+                assert caught.value.outcome == "not_executed"
+
+            await trio.testing.wait_all_tasks_blocked()
+            port.workers[0].deliver(signal.SIGKILL)
+        assert pool.get_pool_status().metrics.redispatched == 2
+        assert obeys_the_law(pool)
 
 
 async def test_growing_in_vain_leaves_no_place_without_a_worker_for_one_that_ended_for_good(

@@ -84,9 +84,9 @@ def waited_too_long(request: Request, now: float, router: Router) -> PoolTimeout
     which = "checkout_timeout" if request.queue_deadline <= request.deadline else "timeout"
     busy, waiting = router.queue.busy, router.queue.waiting
     state = f"{busy} of {router.size} workers busy, {waiting} waiting"
-    if request.left_by is not None:
+    death = request.left_by
+    if death is not None and request.written:
         # It was written once, so it is not the pool's limit any more that counts, whichever clock ran out.
-        death = request.left_by
         return CommandTimeout(
             f"{death.what}; no other worker took it within {waited:.3g} s, its {which} ({state})",
             outcome=Outcome.MAYBE_EXECUTED if request.may_have_run else Outcome.NOT_EXECUTED,

@@ -66,6 +66,7 @@ class Request(Ticket):
         "submitted_at",
         "value",
         "wire_id",
+        "written",
     )
 
     def __init__(
@@ -93,6 +94,8 @@ class Request(Ticket):
         self.deadline = deadline
         self.wire_id = 0
         """Its number on the wire to the worker that holds it; 0 until it is sent."""
+        self.written = False
+        """True once a worker was sent it, be it one that has died since; one that was dead by then took nothing."""
         self.dispatches = 0
         """How often it was handed to a worker."""
         self.idempotent = idempotent

@@ -90,6 +90,8 @@ class Slot:
         if request.encoded is not None:
             worker.stats.requests += 1
             request.wire_id = worker.link.submit(request.encoded, request, drive=drive)
+            if not worker.link.ended.is_set():  # else writing it has just shown that nobody reads any more
+                request.written = True
 
     async def run(self, *, task_status: trio.TaskStatus[PoolWorker] = trio.TASK_STATUS_IGNORED) -> None:  # noqa: ASYNC128  # run_worker calls it
         """Start a worker and stay until it is gone; return if it ended well and is, by policy, not to be replaced.
