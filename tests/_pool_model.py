@@ -142,13 +142,9 @@ class Model:
             return ("starting", None, False, None)
         held = worker.holds
         status = "ready" if held is None else "busy"
-        return (
-            worker.incarnation,
-            status,
-            None if held is None else held.number,
-            held is not None and held.begun,
-            worker.role,
-        )
+        # No time passes while a worker that can begin what it was sent has not.
+        begun = held is not None and (held.begun or not worker.frozen)
+        return (worker.incarnation, status, None if held is None else held.number, begun, worker.role)
 
     # -- what callers do -----------------------------------------------------------------------------------------------
 
@@ -271,8 +267,10 @@ class Model:
             call = worker.wire[0]
             if call.kind is Kind.CLEANUP or (call.result is not None and call.key not in seen.began):
                 self._answered(worker, call, seen, used=False)  # the latter was taken back before it had begun
-            else:
+            elif call.key in seen.began:
                 call.begun = True
+            else:
+                break  # before it could, its worker dies or its caller leaves; otherwise `_worker_picture` objects
         if worker.left and not worker.wire:
             self._release(worker, seen)
 
@@ -298,12 +296,20 @@ class Model:
         worker.kill_at = self.now + GRACE
         self._called_off(call, seen)
 
+    def _too_late(self, call: Call, seen: Seen) -> str:
+        """Return what a caller is told whose patience ends while he waits: after the first byte it is another error."""
+        ways = {True: ["CommandTimeout not_executed"], False: ["PoolTimeout not_executed"]}
+        allowed = ways.get(call.written) or [way for each in ways.values() for way in each]
+        return next((way for way in allowed if way == seen.results[call.key]), allowed[0])
+
     def _called_off(self, call: Call, seen: Seen) -> None:
         """End a command in its worker that nobody waits for, if that was seen; it may as well run on."""
-        if call.worker is not None and call.begun and call.key in seen.called_off:
-            worker = call.worker
+        worker = call.worker
+        if worker is None or call not in worker.wire:
+            return
+        if call.begun and call.key in seen.called_off:
             self._answered(worker, call, seen, used=call.uses)
-            self.run(worker, seen)
+        self.run(worker, seen)  # one that has not begun is taken back
 
     def die(self, worker: Worker, *, planned: bool, seen: Seen) -> None:
         """A worker dies; the next one starts when time passes next, be it no time at all."""
@@ -349,6 +355,7 @@ class Model:
             self.end(call, "SessionLost not_executed")
         else:
             call.state, call.wait_until = State.WAITING, self.now + call.patience
+            call.written = call.written or call.sent_at < self.now or None
 
     def _promote(self, seen: Seen) -> None:
         """Have a standby serve: what waits has it, before it is known what the lost worker leaves behind."""
@@ -374,16 +381,19 @@ class Model:
             workers = self.able(call)
             if not workers:
                 continue
-            taker = seen.dispatched.get(call.number)
-            worker = next((worker for worker in workers if worker.incarnation == taker), None)
-            ways = [worker.incarnation for worker in workers]
-            assert worker is not None, f"request {call.number} may run on {ways} and was given to {taker}"
+            takers = seen.dispatched.get(call.number, [])
+            ways = {worker.incarnation: worker for worker in workers}
+            taker = next((taker for taker in takers if taker in ways), 0)
+            assert taker, f"request {call.number} may run on {[*ways]} and was given to {takers}"
+            del takers[: takers.index(taker) + 1]
+            worker = ways[taker]
             call.state, call.worker, worker.holds = State.RUNNING, worker, call
             if call.session is not None:
                 call.session.home = worker
             if call.kind is Kind.LEASE:
                 call.begun, call.granted_at = True, self.now
             else:
+                call.sent_at = self.now
                 worker.wire.append(call)
                 self.run(worker, seen)
 
@@ -404,7 +414,7 @@ class Model:
         self.now = now
         for call in [call for call in self.calls.values() if call.due <= now]:
             if call.state is State.WAITING:
-                self.end(call, "PoolTimeout not_executed")
+                self.end(call, self._too_late(call, seen))
             else:
                 self.end(call, "CommandTimeout maybe_executed")
                 self.abandon(call, seen)

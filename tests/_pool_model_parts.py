@@ -46,6 +46,7 @@ COUNTED: Final = {
     "cancelled": "cancelled",
     "PoolTimeout not_executed": "timed_out",
     "CommandTimeout maybe_executed": "timed_out",
+    "CommandTimeout not_executed": "timed_out",
     "PoolSaturated not_executed": "rejected",
 }
 """Where the metrics count a result; any other has failed."""
@@ -55,8 +56,10 @@ COUNTED: Final = {
 class Seen:
     """What the real pool was seen to do in the step that is being modelled."""
 
-    dispatched: dict[int, int] = attrs.Factory(dict)
-    """The worker that took a request last, by the request's number."""
+    results: dict[int, str | None] = attrs.Factory(dict)
+    """What callers were told so far."""
+    dispatched: dict[int, list[int]] = attrs.Factory(dict)
+    """The workers that took a request, one after the other, by the request's number."""
     incarnations: dict[int, int] = attrs.Factory(dict)
     """The latest worker of each slot."""
     serving: frozenset[int] = frozenset()
@@ -120,6 +123,9 @@ class Call:
     state: State = State.WAITING
     worker: Worker | None = None
     begun: bool = False
+    sent_at: float = math.nan
+    written: bool | None = False
+    """A worker that is dead was written a byte of it; None if that worker died in the very moment."""
     granted_at: float = math.nan
     result: str | None = None
 

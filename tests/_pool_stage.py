@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import queue
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -16,7 +17,7 @@ import trio.testing
 from _pool_model_parts import DELAY, GRACE, MAX_SESSIONS, RESET_AFTER, TTL, Seen
 
 import trio_pool
-from trio_pool import RequestDispatched, RequestRedispatched, TrioPoolError
+from trio_pool import RequestDispatched, TrioPoolError
 from trio_pool.bridge import Session  # noqa: TC001  # a worker looks at the annotation
 from trio_pool.testing import MockPort
 
@@ -35,17 +36,41 @@ class LeftByError(Exception):
 
 
 class Stage:
-    """One pool and everybody who wants something of it."""
+    """One pool and everybody who wants something of it.
 
-    def __init__(self, size: int, standby: int, max_queue: int) -> None:
+    Args:
+        size: How many workers serve.
+        standby: How many stand by.
+        max_queue: How many requests may wait.
+        overflow: How many may help out.
+        concurrency: How many async commands a worker may run at once; 0 for workers that know none.
+        retry: The policy for idempotent requests.
+    """
+
+    def __init__(
+        self,
+        size: int,
+        standby: int,
+        max_queue: int,
+        *,
+        overflow: int = 0,
+        concurrency: int = 0,
+        retry: Mapping[str, float] | None = None,
+    ) -> None:
         self.clock = trio.testing.MockClock()
         self.port = MockPort()
         self.port.command("work", self._work)
         self.port.command("use", self._use)
+        if concurrency:
+            self.port.command("work together", self._work, flags=("async",))
+            self.port.command("use together", self._use, flags=("async",))
+            self.port.command("work beside", self._work, flags=("async", "concurrent"))
         self.events: list[PoolEvent] = []
         self.results: dict[int, str | None] = {}
         self.errors: dict[int, TrioPoolError] = {}
         self.began: list[int] = []
+        self.inside: dict[int, int] = {}
+        """The commands that run, each with the incarnation of its worker."""
         self.called_off: set[int] = set()
         self.pool: SessionPool
         self.status: PoolStatus
@@ -56,7 +81,10 @@ class Stage:
             launcher=self.port,
             size=size,
             standby=standby,
+            overflow=overflow,
+            concurrency=concurrency or 1,
             max_queue=max_queue,
+            retry=retry or {},
             abandon_grace=GRACE,
             shutdown_grace=SHUTDOWN_GRACE,
             sessions={"ttl": TTL, "max_sessions": MAX_SESSIONS},
@@ -70,7 +98,8 @@ class Stage:
         self._told: dict[int, str] = {}
         self._orders: dict[int, trio.Event] = {}
         self._scopes: dict[int, trio.CancelScope] = {}
-        self._leased: dict[int, PoolWorker] = {}
+        self.leased: dict[int, PoolWorker] = {}
+        """The leases that are held, be their workers dead by now."""
         self._ready: queue.SimpleQueue[trio.lowlevel.TrioToken | BaseException] = queue.SimpleQueue()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
@@ -97,7 +126,7 @@ class Stage:
                 await self._closing.wait()
                 self.clock.autojump_threshold = 0.0
             self._calls.cancel_scope.deadline = trio.current_time() + TTL
-            for key in self._leased:
+            for key in self.leased:
                 self.tell(key, "ok")
         self._look()
         self.stuck = self._calls.cancel_scope.cancelled_caught
@@ -127,10 +156,13 @@ class Stage:
     async def _work(self, key: int) -> int:
         """Be a command: end when told to, and as told."""
         self.began.append(key)
+        worker = next(each.incarnation for each in reversed(self.port.history) if each.args.get("key") == key)
+        self.inside[key] = worker
         try:
             how = await self._order(key)
         finally:
-            if key not in self._told and self._worker_lives(key):
+            del self.inside[key]
+            if key not in self._told and any(each.ident.incarnation == worker for each in self.port.workers):
                 self.called_off.add(key)
         if how == "raise":
             raise LeftByError
@@ -138,14 +170,11 @@ class Stage:
             raise SystemExit(0)
         return key
 
-    def _worker_lives(self, key: int) -> bool:
-        received = next(each for each in reversed(self.port.history) if each.args.get("key") == key)
-        return any(worker.ident.incarnation == received.incarnation for worker in self.port.workers)
-
     async def _use(self, session: Session, key: int) -> int:
         return await self._work(key)
 
     async def _order(self, key: int) -> str:
+        self._told.pop(key, None)  # what is tried again is told anew
         self._orders[key] = trio.Event()
         await self._orders[key].wait()
         return self._told[key]
@@ -180,31 +209,28 @@ class Stage:
         """Have a caller leave."""
         self._scopes[key].cancel()
 
-    async def execute(self, key: int, session: str | None, *, uses: bool, budget: float, patience: float) -> None:
+    async def execute(
+        self, key: int, session: str | None, command: str, *, budget: float, patience: float, idempotent: bool = False
+    ) -> None:
         """Ask for a command."""
-        command, args = "use" if uses else "work", {"key": key}
-        if session is None:
-            value = await self.pool.execute_anonymous(command, args, timeout=budget, checkout_timeout=patience)
-        else:
-            value = await self.pool.execute_in_session(
-                session, command, args, timeout=budget, checkout_timeout=patience
-            )
+        execute = self.pool.execute_anonymous if session is None else partial(self.pool.execute_in_session, session)
+        value = await execute(command, {"key": key}, timeout=budget, checkout_timeout=patience, idempotent=idempotent)
         assert value == key, "nobody gets another's reply"
 
     async def lease(self, key: int, session: str | None, checkout_timeout: float) -> None:
         """Ask for a worker and hold it until told to leave."""
         async with self.pool.checkout(session, checkout_timeout=checkout_timeout) as worker:
-            self._leased[key] = worker
+            self.leased[key] = worker
             try:
                 how = await self._order(key)
             finally:
-                del self._leased[key]
+                del self.leased[key]
             if how == "raise":
                 raise LeftByError
 
-    async def ask_leased(self, key: int, lease: int) -> None:
+    async def ask_leased(self, key: int, lease: int, command: str = "work") -> None:
         """Send a leased worker a command."""
-        response = await self._leased[lease].send_command("work", {"key": key}, math.inf)
+        response = await self.leased[lease].send_command(command, {"key": key}, math.inf)
         assert response.error is not None or response.result == key
 
     async def signal(self, incarnation: int, sig: signal.Signals) -> None:
@@ -227,14 +253,12 @@ class Stage:
 
     def seen(self, since: int) -> Seen:
         """Return what the pool chose to do, from one event on."""
-        seen = Seen(began=frozenset(self.began), called_off=frozenset(self.called_off))
+        seen = Seen(results=dict(self.results), began=frozenset(self.began), called_off=frozenset(self.called_off))
         seen.incarnations = {info.slot: info.incarnation for info in self.status.workers}
         seen.serving = frozenset(info.incarnation for info in self.status.workers if info.role == "serving")
         for event in self.events[since:]:
             if isinstance(event, RequestDispatched):
-                seen.dispatched[event.request_id] = event.incarnation
-            elif isinstance(event, RequestRedispatched):
-                seen.dispatched.pop(event.request_id, None)
+                seen.dispatched.setdefault(event.request_id, []).append(event.incarnation)
         return seen
 
     def picture(self) -> dict[str, Any]:

@@ -64,6 +64,7 @@ class Pools(RuleBasedStateMachine):
     def begin(self, size: int, standby: int, max_queue: int) -> None:
         """Open both."""
         self.keys = 0
+        self.differ = False
         self.stage = Stage(size, standby, max_queue)
         self.stage.do()
         self.model = Model(size, standby, max_queue, self.stage.now, self.stage.seen(0))
@@ -72,7 +73,7 @@ class Pools(RuleBasedStateMachine):
         """Close the pool with whatever is under way, and look at the whole of what has happened."""
         if hasattr(self, "stage"):
             self.stage.close()
-            if hasattr(self, "model"):
+            if hasattr(self, "model") and not self.differ:  # else what follows would hide that
                 self.look_back()
 
     # -- one step ------------------------------------------------------------------------------------------------------
@@ -83,10 +84,11 @@ class Pools(RuleBasedStateMachine):
         self.let_pass(stage.now + MOMENT)
         since = len(stage.events)
         stage.do(*(action.perform for action in actions))
-        seen, picture = stage.seen(since), stage.picture()
+        picture = stage.picture()
         failures: list[str] = []
         for order, in_between in product(permutations(actions), (True, False)[: len(actions)]):
             model = self.model if len(actions) == 1 else deepcopy(self.model)
+            seen = stage.seen(since)
             try:
                 for action in order:
                     action.predict(model, seen)
@@ -102,7 +104,9 @@ class Pools(RuleBasedStateMachine):
             else:
                 self.model = model
                 return
-        raise AssertionError("; ".join(failures))
+        self.differ = True
+        told = "\n".join(map(str, stage.events[since:]))
+        raise AssertionError("\n".join([*failures, "What the pool has told:", told]))
 
     def let_pass(self, until: float) -> None:
         """Let time pass, from one thing that is due to the next."""
@@ -111,8 +115,10 @@ class Pools(RuleBasedStateMachine):
             then = min(until, max(model.next_event(), stage.now))
             since = len(stage.events)
             stage.do(partial(stage.pass_time, then))
+            self.differ = True
             model.elapse(stage.now, stage.seen(since))
             self.same(stage.picture(), model)
+            self.differ = False
 
     def same(self, picture: dict[str, Any], model: Model) -> None:
         """Check that pool and model look alike."""
@@ -131,7 +137,8 @@ class Pools(RuleBasedStateMachine):
         key, uses = self.new_key(), uses and owner is not None
 
         async def perform() -> None:  # noqa: ASYNC124  # an action is async
-            self.stage.start(key, lambda: self.stage.execute(key, owner, uses=uses, budget=budget, patience=patience))
+            execute = partial(self.stage.execute, key, owner, "use" if uses else "work")
+            self.stage.start(key, lambda: execute(budget=budget, patience=patience))
 
         def predict(model: Model, seen: Seen) -> None:
             model.submit(Call(key, Kind.COMMAND, uses=uses, patience=patience), owner, budget, seen)
