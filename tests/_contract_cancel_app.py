@@ -15,7 +15,8 @@ together = Bridge()
 
 @plain.command
 def hold(path: str) -> str:
-    """Occupy the worker until there is a file."""
+    """Occupy the worker until there is a file, and leave a trace at once."""
+    write(f"{path}-begun")
     while not os.path.exists(path):
         time.sleep(0.002)
     return "released"
