@@ -81,11 +81,12 @@ class LayerReport:
     """The plugin that collects timings and says them at the end.
 
     Args:
-        results: A file to write the outcomes of the document's counterparts to, or None.
+        results: A file to write the outcomes of all tests to, or None.
+        documented: A file to write those of the document's counterparts to, or None.
     """
 
-    def __init__(self, results: str | None) -> None:
-        self._results = results
+    def __init__(self, results: str | None, documented: str | None) -> None:
+        self._files = ((results, False), (documented, True))
         self._layers: dict[str, str] = {}
         self._documented: set[str] = set()
         self._seconds: dict[str, float] = {}
@@ -121,9 +122,11 @@ class LayerReport:
 
     def pytest_sessionfinish(self) -> None:
         """Write the outcomes down."""
-        if self._results is not None:
-            outcomes = {name: self._outcomes[name] for name in sorted(self._documented & self._outcomes.keys())}
-            Path(self._results).write_text(json.dumps(outcomes, indent=1) + "\n", encoding="utf-8")
+        for file, documented in self._files:
+            if file is not None:
+                names = self._outcomes.keys() & self._documented if documented else self._outcomes.keys()
+                outcomes = {name: self._outcomes[name] for name in sorted(names)}
+                Path(file).write_text(json.dumps(outcomes, indent=1) + "\n", encoding="utf-8")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -134,6 +137,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--storms", type=int, default=2, metavar="N", help="seeds the storm test runs with (default: 2)")
     group.addoption("--cycles", type=int, default=80, metavar="N", help="workers made and killed in all (default: 80)")
     group.addoption("--great-storm", type=int, metavar="N", help="also run the storm test once with N requests")
+    group.addoption("--results", metavar="FILE", help="write how the tests ended")
     group.addoption(
         "--document-results", metavar="FILE", help="write how the counterparts of the testing strategy's items ended"
     )
@@ -143,7 +147,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the layers' markers and the report."""
     for name, layer in LAYERS.items():
         config.addinivalue_line("markers", f"{name}: {layer.purpose} (set for every test in tests/{name})")
-    config.pluginmanager.register(LayerReport(config.getoption("--document-results")), "trio-pool-layers")
+    report = LayerReport(config.getoption("--results"), config.getoption("--document-results"))
+    config.pluginmanager.register(report, "trio-pool-layers")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,7 +1,7 @@
-"""Apply each mutation of mutations.toml to a copy of the tree and see its tests fail.
+"""Apply each mutation of a table, of mutations.toml if none is named, to a copy of the tree and see its tests fail.
 
-A test that cannot fail proves nothing. Each mutation takes away what one item of the testing strategy is about; the
-tests named with it must pass before and fail after. Run from anywhere as ``python docs/document/mutate.py``; the exit
+A test that cannot fail proves nothing. Each mutation takes away what one item of the testing strategy, or one
+guarantee, is about; the tests named with it must pass before and fail after. Run from anywhere as ``python docs/document/mutate.py``; the exit
 code is 0 if every mutation was caught, 1 if one was not, 2 if one could not be tried.
 
 The working tree is never touched: everything happens in a temporary copy of what git knows or would add.
@@ -25,13 +25,16 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 # By bare name: this file is a script, and its folder is where Python looks first.
-from table import ROOT, Mutation, function_of, read_mutations
+from table import MUTATIONS, ROOT, Mutation, function_of, read_mutations
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 TIMEOUT: Final = 300.0
 """Seconds for the tests of one mutation: far beyond the slowest of them, and beyond pytest's own limit for a hang."""
+
+UNMUTATED: Final = 30.0
+"""Seconds a test, of all tests together unmutated: on average they take one, and the slowest of them 30."""
 
 CAUGHT, SURVIVED, BROKEN = "caught", "SURVIVED", "BROKEN"
 
@@ -65,7 +68,7 @@ def copy_tree(target: Path) -> None:
             shutil.copy2(source, target / name)
 
 
-def run_tests(tree: Path, tests: Sequence[str]) -> Run:
+def run_tests(tree: Path, tests: Sequence[str], timeout: float = TIMEOUT) -> Run:
     """Run tests in a tree and return how each function among them ended; one failed case fails its function."""
     results = tree / "mutation-results.json"
     results.unlink(missing_ok=True)
@@ -80,18 +83,18 @@ def run_tests(tree: Path, tests: Sequence[str]) -> Run:
     }
     try:
         process = subprocess.run(  # noqa: S603  # this interpreter, with node ids of ours
-            [*command, "--document-results", str(results), *tests],
+            [*command, "--results", str(results), *tests],
             cwd=tree,
             env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            timeout=TIMEOUT,
+            timeout=timeout,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return Run({}, f"no end within {TIMEOUT:g} s")
+        return Run({}, f"no end within {timeout:g} s")
     # 0: all passed, 1: some failed. Anything else, such as a module that cannot be imported, is no test's verdict.
     if process.returncode not in (0, 1) or not results.is_file():
         return Run({}, f"pytest ended with {process.returncode}: {_last_line(process.stdout)}")
@@ -158,9 +161,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run as a program; see the module."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--only", action="append", default=[], metavar="ID", help="only the mutations of this item")
+    parser.add_argument("--table", type=Path, default=MUTATIONS, metavar="FILE", help="the table (default: %(default)s)")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="how many at a time (default: 1)")
     options = parser.parse_args(arguments)
-    mutations = chosen(read_mutations(), options.only)
+    mutations = chosen(read_mutations(options.table), options.only)
     if not mutations:
         parser.error("there is no such mutation")
     with tempfile.TemporaryDirectory(prefix="mutations-") as folder:
@@ -170,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             copy_tree(tree)
         tests = list(dict.fromkeys(test for mutation in mutations for test in mutation.tests))
         print(f"{len(mutations)} mutations; running their {len(tests)} tests unmutated", flush=True)  # noqa: T201  # a program
-        before = run_tests(trees[0], tests)
+        before = run_tests(trees[0], tests, max(TIMEOUT, UNMUTATED * len(tests)))
         bad = [test for test in tests if before.ends.get(test) != "passed"]
         if before.trouble or bad:
             print(f"do not pass unmutated: {before.trouble or ', '.join(bad)}")  # noqa: T201  # a program

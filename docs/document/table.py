@@ -24,6 +24,10 @@ if TYPE_CHECKING:
 
 HERE: Final = Path(__file__).resolve().parent
 ROOT: Final = HERE.parents[1]
+MUTATIONS: Final = HERE / "mutations.toml"
+GUARANTEES: Final = HERE / "guarantees.toml"
+"""The mutations of the guarantees, whose ids are their numbers."""
+PAGE: Final = ROOT / "docs" / "guarantees.md"
 RESULTS: Final = ROOT / ".document-results.json"
 """How the marked tests ended in the last run that was told to write it: ``pytest --document-results``."""
 
@@ -95,7 +99,7 @@ def read_items(path: Path = HERE / "items.toml") -> tuple[Section, ...]:
     )
 
 
-def read_mutations(path: Path = HERE / "mutations.toml") -> tuple[Mutation, ...]:
+def read_mutations(path: Path = MUTATIONS) -> tuple[Mutation, ...]:
     """Read the mutations: each says ``remove``, or ``replace`` and ``with``."""
     return tuple(_mutation(entry) for entry in tomllib.loads(path.read_text(encoding="utf-8"))["mutation"])
 

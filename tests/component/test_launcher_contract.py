@@ -192,12 +192,17 @@ async def test_kill_reaches_what_a_dead_worker_left_behind(processes: Launcher) 
 
 
 async def test_reap_kills_what_a_dead_worker_left_behind(processes: Launcher, tmp_path: Path) -> None:
-    """No worker's group outlives its reaping, even if nobody called kill."""
+    """No worker's group outlives its reaping, even if nobody called kill, and nobody holds the lifeline any more."""
+    code = (
+        "import os, subprocess, sys\n"
+        "os.close(int(os.environ['TRIO_POOL_LIFELINE_FD']))\n"
+        "os._exit(os.system(f'(echo; exec sleep 100) > {sys.argv[1]} &'))"
+    )
     sign_of_life = tmp_path / "fifo"
     os.mkfifo(sign_of_life)
     fd = os.open(sign_of_life, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        async with opened(processes, spec("sh", "-c", f"(echo; exec sleep 100) > {sign_of_life} &")) as handle:
+        async with opened(processes, spec(*python(code), str(sign_of_life))) as handle:
             await trio.lowlevel.wait_readable(fd)
             assert os.read(fd, 1) == b"\n"
             assert await handle.wait() == Exited(0)

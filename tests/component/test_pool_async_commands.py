@@ -188,7 +188,7 @@ async def test_a_death_is_each_request_s_own_matter() -> None:
         assert obeys_the_law(pool)
 
 
-async def test_a_cancel_and_a_death_at_once_leave_no_trace() -> None:
+async def test_a_cancel_and_a_death_at_once_leave_no_trace(caplog: pytest.LogCaptureFixture) -> None:
     """The abandoned request is nobody's, the other's worker is gone, and the law holds."""
     async with open_pool(WORKER, size=1, concurrency=2, abandon_grace=0.1) as pool:
         (info,) = pool.get_pool_status().workers
@@ -204,21 +204,23 @@ async def test_a_cancel_and_a_death_at_once_leave_no_trace() -> None:
         await trio.sleep(0.2)  # beyond the grace: no timer may stumble over what is gone
         assert await pool.execute_anonymous("nap", {"duration": 0.0, "value": 1}) == 1
         assert obeys_the_law(pool)
+    assert {getattr(record, "child_id", None) for record in caplog.records} == {"pool-0"}, "a task of the pool's own died"
 
 
 async def test_a_blocked_loop_loses_no_async_reply_and_kills_no_worker() -> None:
     """Replies that came in time count, however late they are read; also those to what was abandoned."""
     events: list[PoolEvent] = []
+    beside = "beside" * 25_000  # more than one read: whether the first comes before the timer is Trio's to choose
     async with open_pool(WORKER, size=1, concurrency=3, abandon_grace=0.3, on_event=events.append) as pool:
         async with trio.open_nursery() as nursery:
             callers = Callers(pool, nursery)
             callers.call("left", "stubborn", 0.25)
-            callers.call("beside", "nap", 0.2, timeout=0.4)
+            callers.call(beside, "nap", 0.2, timeout=0.4)
             await begun(pool, 2)
             callers.scopes["left"].cancel()
             await trio.testing.wait_all_tasks_blocked()
             signal.sigtimedwait([], 0.8)  # the application's own mistake: it blocks its loop
-        assert callers.results == {"beside": "beside"}
+        assert callers.results == {beside: beside}
         await settled(pool)
         assert (kills(events), pool.get_pool_status().metrics.restarts) == (0, 0)
 

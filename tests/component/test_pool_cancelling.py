@@ -29,6 +29,7 @@ async def test_cancelling_a_command_at_every_checkpoint_loses_nothing(busy: bool
         async def operate() -> None:
             if busy:
                 nursery.start_soon(pool.execute_anonymous, "sleep", {"duration": 0.01})
+                await trio.testing.wait_all_tasks_blocked()  # until it has the worker
             assert await pool.execute_in_session("s", "echo", {"value": "mine"}) == "mine"
 
         async def look() -> None:
@@ -94,6 +95,7 @@ async def test_cancelling_a_checkout_at_every_checkpoint_loses_no_worker(busy: b
         async def operate() -> None:
             if busy:
                 nursery.start_soon(pool.execute_anonymous, "sleep", {"duration": 0.01})
+                await trio.testing.wait_all_tasks_blocked()  # until it has the worker
             async with pool.checkout("s") as worker:
                 await worker.send_command("echo", {"value": 1}, PATIENCE)
 

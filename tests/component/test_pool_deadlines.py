@@ -62,11 +62,14 @@ async def test_a_blocked_loop_loses_no_reply_and_kills_no_worker() -> None:
     config = PoolConfig(size=2, checkout_timeout=0.5, abandon_grace=0.0, health=health)
     async with trio_pool.open_pool(APP, config) as pool, trio.open_nursery() as nursery:
         before = {info.pid for info in pool.get_pool_status().workers}
-        values: list[object] = []
+        values: list[str] = []
 
         async def ask(seconds: float) -> None:
+            # More than one read: whether the first comes before or after the timer wakes is Trio's to choose.
+            args = {"size": 150_000, "seconds": 0.1}
             try:
-                values.append(await pool.execute_anonymous("sleep", {"duration": 0.1}, timeout=seconds))
+                reply = await pool.execute_anonymous("produce_late", args, timeout=seconds)
+                values.append(f"{len(reply)} bytes")
             except trio_pool.PoolTimeout:
                 values.append("too late")
 
@@ -76,7 +79,7 @@ async def test_a_blocked_loop_loses_no_reply_and_kills_no_worker() -> None:
         time.sleep(2.0)  # noqa: ASYNC200, ASYNC251  # the stall itself
         await trio.sleep(0.5)  # what would go wrong then goes wrong within the health interval
         assert {info.pid for info in pool.get_pool_status().workers} == before
-    assert sorted(map(str, values)) == ["None"] * 4 + ["too late"]
+    assert sorted(values) == ["150000 bytes"] * 4 + ["too late"]
 
 
 async def test_a_frozen_idle_worker_is_found_and_replaced() -> None:
