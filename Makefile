@@ -47,7 +47,7 @@ LONG := load or chaos
 PYTEST = $(BIN)/python -m pytest
 
 .PHONY: help venv demo test test-fast test-protocol test-integration test-stress test-load test-chaos test-all coverage bench matrix docs \
-	document mutation check ruff format async mypy pyright layers lines core-coverage flake clean
+	document guarantees mutation check ruff format async mypy pyright layers lines core-coverage flake clean
 
 help:
 	@echo 'make demo              run the demonstration: a pool of workers, killed and frozen while it serves (under 60 s)'
@@ -65,6 +65,7 @@ help:
 	@echo 'make matrix            Python 3.11-3.13 as found x pools of 1, 4 and 16; load at 16   [CHAOS=1: chaos as well]'
 	@echo 'make docs              the documentation, in docs/_build/html'
 	@echo 'make document          break each item of the testing strategy on a copy and see its test fail  [ARGS="--only F-010"]'
+	@echo 'make guarantees        break what holds up each guarantee on a copy and see its tests fail  [ARGS="--only 3"]'
 	@echo 'make mutation          test the tests of supervision with mutants of its modules (an hour or more)  [JOBS=2] [ARGS="--only roster"]'
 	@echo 'make check             lint, types, layers, core coverage, module sizes, documentation'
 	@echo 'make flake T=...       run one test 200 times, stop at its first failure  [N=200]'
@@ -143,6 +144,9 @@ docs: $(DEV)
 
 document: $(DEV)
 	$(BIN)/python docs/document/mutate.py $(ARGS)
+
+guarantees: $(DEV)
+	$(BIN)/python docs/document/mutate.py --table docs/document/guarantees.toml $(ARGS)
 
 mutation: $(MUTATION)
 	$(BIN)/python .ci/mutation/campaign.py --jobs $(JOBS) $(ARGS)

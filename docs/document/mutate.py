@@ -161,7 +161,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run as a program; see the module."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--only", action="append", default=[], metavar="ID", help="only the mutations of this item")
-    parser.add_argument("--table", type=Path, default=MUTATIONS, metavar="FILE", help="the table (default: %(default)s)")
+    parser.add_argument(
+        "--table", type=Path, default=MUTATIONS, metavar="FILE", help="the table (default: %(default)s)"
+    )
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="how many at a time (default: 1)")
     options = parser.parse_args(arguments)
     mutations = chosen(read_mutations(options.table), options.only)

@@ -159,6 +159,28 @@ def function_of(nodeid: str) -> str:
     return nodeid.partition("[")[0]
 
 
+_NAMED: Final = re.compile(r"`(tests/[\w/]+\.py|[Tt]est\w+)`")
+
+
+def named_tests(page: str) -> dict[str, set[str]]:
+    """Return the tests that the page of guarantees names, by the number of the guarantee.
+
+    A name belongs to the file named before it. A state machine's is that of its class, whose one test is ``runTest``.
+    """
+    found: dict[str, set[str]] = {}
+    for section in page.split("\n## ")[1:]:
+        number, dot, _ = section.partition(". ")
+        if dot and number.isdigit():
+            tests = found[number] = set()
+            file = ""
+            for name in _NAMED.findall(section):
+                if name.startswith("tests/"):
+                    file = name
+                else:
+                    tests.add(f"{file}::{name}" if name.startswith("test_") else f"{file}::{name}::runTest")
+    return found
+
+
 def table(
     sections: Sequence[Section],
     markers: Mapping[str, Sequence[str]],

@@ -46,6 +46,11 @@ SECTIONS = (table.Section(title="Things", items=(ITEM,)),)
 MARKERS = {"tests/a.py::test_a[1]": ["F-001"], "tests/a.py::test_a[2]": ["F-001"], "tests/a.py::test_b": ["F-001"]}
 
 
+def read(file: str) -> str:
+    """Return the text of a file of the tree."""
+    return (ROOT / file).read_text(encoding="utf-8")
+
+
 def mutation(**changes: Any) -> Any:
     """Return a mutation that joins with the above."""
     given: dict[str, Any] = {
@@ -125,15 +130,39 @@ def test_what_answers_an_item_can_be_run() -> None:
     assert [text for text in sorted(quoted) if text.startswith("tests/") and not (ROOT / text).is_dir()] == []
 
 
-@pytest.mark.parametrize("each", table.read_mutations(), ids=lambda each: f"{each.ids[0]}-{Path(each.file).stem}")
+@pytest.mark.parametrize(
+    "each",
+    [*table.read_mutations(), *table.read_mutations(table.GUARANTEES)],
+    ids=lambda each: f"{each.ids[0]}-{Path(each.file).stem}",
+)
 def test_every_mutation_still_applies(each: Any) -> None:
     """The text a mutation takes away stands in its file exactly once, and the tests it names are there."""
     source = (ROOT / each.file).read_text(encoding="utf-8")
     assert each.apply(source) != source
     for test in each.tests:
-        file, _, name = table.function_of(test).partition("::")
-        assert f"def {name.rpartition('::')[2]}(" in (ROOT / file).read_text(encoding="utf-8")
+        file, _, name = table.function_of(test).removesuffix("::runTest").partition("::")
+        assert re.search(rf"^ *(async )?def {name.rpartition('::')[2]}\(|^{name} = ", read(file), re.MULTILINE)
     assert each.what.endswith(".")
+
+
+def test_every_test_of_a_guarantee_was_seen_to_fail() -> None:
+    """The page names no test without a mutation, and no mutation is for a test that the page does not name."""
+    seen: dict[str, set[str]] = {}
+    for each in table.read_mutations(table.GUARANTEES):
+        for number in each.ids:
+            seen.setdefault(number, set()).update(each.tests)
+    assert table.named_tests(table.PAGE.read_text(encoding="utf-8")) == seen
+    assert sorted(seen) == [str(number) for number in range(1, 9)]
+
+
+def test_a_file_of_tests_is_no_test() -> None:
+    """What the page says of a guarantee names functions and state machines, each with its file before it."""
+    page = "\n## 1. One\n`tests/a.py`: `test_a`,\n`test_b`\n`tests/b.py`: `TestB`\n\n## What is not\n`tests/c.py`: `test_c`"
+    tests = {"tests/a.py::test_a", "tests/a.py::test_b", "tests/b.py::TestB::runTest"}
+    assert table.named_tests(page) == {"1": tests}
+    for section in table.PAGE.read_text(encoding="utf-8").split("\n## ")[1:]:
+        alone = re.findall(r"`(tests/[\w/]+\.py)`[^`]*(?:`tests/|\Z)", section)
+        assert alone == []
 
 
 def test_what_joins_has_no_problem(tree: Path) -> None:
