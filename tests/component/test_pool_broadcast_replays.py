@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import signal
+import sys
 import weakref
 from functools import partial
 from typing import TYPE_CHECKING
@@ -240,3 +241,64 @@ async def test_keys_of_calls_that_were_left_count_while_they_may_yet_be_kept(tmp
         with pytest.raises(trio_pool.InvalidArguments, match="there are 100 keys already"):
             await pool.broadcast("put", {"value": 1}, key="one more")
         (tmp_path / "gate").touch()
+
+
+# Answers everything, save the second of its kind: that is told to leave when it is ready, and has a request to refuse
+# or to leave unread, as a real worker with or without async commands.
+_TOLD_TO_LEAVE = """
+import mmap, os, sys
+from trio_pool import wire
+
+fd = int(os.environ[wire.SOCKET_VARIABLE])
+page = memoryview(mmap.mmap(int(os.environ[wire.PAGE_VARIABLE]), 4096)).cast("Q")
+decoder = wire.MessageDecoder(2**20)
+how, path = sys.argv[1:]
+with open(path, "a") as file:
+    file.write("x")
+leaves = os.path.getsize(path) == 2
+
+def messages():
+    while data := os.read(fd, 65536):
+        yield from decoder.feed(data)
+
+arriving = messages()
+next(arriving)
+os.write(fd, wire.encode_json({"type": "ready", "protocol": wire.PROTOCOL, "codec": wire.CODEC, "begun": "page"}))
+for request in arriving:
+    reply = {"success": True, "result": None}
+    if leaves:
+        error = {"kind": "leaving", "type": "WorkerCrashed", "message": "told to leave", "traceback": ""}
+        reply = {"success": False, "error": error}
+        if how == "begun":
+            page[0] = request["id"]
+        if how == "refused":
+            os.write(fd, b"".join(wire.pieces(request["id"], wire.encode(reply, 2**20))))
+        os.write(fd, wire.encode_leaving())
+        break
+    page[0] = request["id"]
+    os.write(fd, b"".join(wire.pieces(request["id"], wire.encode(reply, 2**20))))
+    if request["command"] == "shutdown":
+        os.write(fd, wire.encode_leaving())
+        break
+"""
+
+
+@pytest.mark.parametrize("how", ["unread", "refused", "begun"])
+async def test_a_worker_told_to_leave_before_its_replay_began_leaves_by_plan(tmp_path: Path, how: str) -> None:
+    """Nothing of the replay made it leave, so it is not charged; one that leaves after it had begun is."""
+    told: list[PoolEvent] = []
+    argv = [sys.executable, "-c", _TOLD_TO_LEAVE, how, str(tmp_path / "starts")]
+    restart = RestartPolicy(max_restarts=1, backoff=Backoff(initial=0.01))
+    caught: BaseException | None = None
+    with trio.fail_after(PATIENCE):
+        try:
+            async with trio_pool.open_pool(argv, size=1, restart=restart, on_event=told.append) as pool:
+                assert await pool.broadcast("set", key="k") == {"pool-0": None}
+                await exited(pool, 0)
+                await settled(pool)
+                assert pool.get_pool_status().metrics.restarts == 2
+        except trio_pool.RestartIntensityExceeded as exc:
+            caught = exc
+    exits = [event.planned for event in told if isinstance(event, trio_pool.WorkerExited)]
+    assert exits == ([False, True, True] if how != "begun" else [False, False])
+    assert (caught is None) == (how != "begun")

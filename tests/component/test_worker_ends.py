@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,6 +20,8 @@ from chaos._launcher import ChaosLauncher
 from trio_pool._process._local import LocalHandle, LocalLauncher
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from trio_pool import PoolEvent
     from trio_pool._process._launcher import WorkerSpec
     from trio_pool._process._transport import Transport
@@ -71,6 +74,18 @@ class _LateLauncher(LocalLauncher):
         return handle
 
 
+class _LateOnce(LocalLauncher):
+    """Starts a worker whose words are heard after its exit is, and then usual ones."""
+
+    def __init__(self) -> None:
+        self._late: LocalLauncher | None = _LateLauncher()
+
+    async def open(self, spec: WorkerSpec, nursery: trio.Nursery, /) -> LocalHandle:
+        """Start one."""
+        late, self._late = self._late, None
+        return await (super() if late is None else late).open(spec, nursery)
+
+
 @pytest.mark.parametrize("pooled", [False, True])
 async def test_a_worker_that_dies_as_it_gets_ready_is_a_typed_error(pooled: bool) -> None:
     """The exit seen between the ready frame and its consequences is a failed start, not an illegal transition."""
@@ -82,6 +97,52 @@ async def test_a_worker_that_dies_as_it_gets_ready_is_a_typed_error(pooled: bool
         else:
             async with trio_pool.open_worker(foreign(""), config=config):
                 pytest.fail("it cannot be ready")
+
+
+# Says that it is ready and that it leaves with one write, as a worker does that is sent SIGTERM right then; the second
+# time it stays until it is asked to go.
+_HASTY = """
+import os, sys
+from trio_pool import wire
+
+fd = int(os.environ[wire.SOCKET_VARIABLE])
+os.read(fd, 65536)
+ready = wire.encode_json({"type": "ready", "protocol": wire.PROTOCOL, "codec": wire.CODEC, "begun": None, "flags": {}})
+if os.path.exists(sys.argv[1]):
+    os.write(fd, ready)
+    os.read(fd, 65536)
+else:
+    open(sys.argv[1], "x").close()
+    os.write(fd, ready + wire.encode_leaving())
+"""
+
+
+@pytest.mark.parametrize("launcher", [LocalLauncher, _LateOnce])
+async def test_a_worker_told_to_leave_as_it_gets_ready_leaves_by_plan(
+    tmp_path: Path, launcher: type[LocalLauncher]
+) -> None:
+    """Its announcement may be read together with its ready message, or after its exit: it is replaced, not charged."""
+    told: list[PoolEvent] = []
+    config = trio_pool.PoolConfig(size=1, restart={"max_restarts": 0}, on_event=told.append, launcher=launcher())
+    argv = [sys.executable, "-c", _HASTY, str(tmp_path / "once")]
+    with trio.fail_after(PATIENCE):
+        async with trio_pool.open_pool(argv, config) as pool:
+            with pool.events() as events:
+                while pool.get_pool_status().ready < 1:
+                    await events.receive()
+            assert pool.get_pool_status().metrics.worker_errors == 0
+            assert pool.get_pool_status().metrics.restarts == 1
+    exits = [event for event in told if isinstance(event, trio_pool.WorkerExited)]
+    assert (exits[0].exit, exits[0].reason, exits[0].planned) == (trio_pool.Exited(0), "leaving", True)
+
+
+async def test_a_lone_worker_told_to_leave_as_it_gets_ready_was_ready(tmp_path: Path) -> None:
+    """It is given, and what is sent to it did not run."""
+    with trio.fail_after(PATIENCE):
+        async with trio_pool.open_worker([sys.executable, "-c", _HASTY, str(tmp_path / "once")]) as worker:
+            with pytest.raises(trio_pool.WorkerCrashed) as caught:
+                await worker.send_command("ping")
+            assert (caught.value.reason, caught.value.outcome) == ("leaving", trio_pool.Outcome.NOT_EXECUTED)
 
 
 async def test_a_program_name_no_system_takes_is_a_typed_error() -> None:

@@ -407,6 +407,10 @@ class Broadcasts:
             errand.wire_id = worker.link.last_id + 1
             errand.dispatches += 1
         message = await worker.ask(broadcast.encoded, limit)
+        if message is not None and left_alone(message):
+            message = None  # not begun: it was told to leave, and is about to be gone
+            with trio.move_on_after(limit):
+                await worker.link.ended.wait()
         if message is not None and message["success"]:
             broadcast.reached[slot.index] = worker.incarnation
             self._told(errand, None, message["result"])

@@ -362,9 +362,11 @@ class Link:
             messages = self._decoder.feed(self._buffer[:count])
             if self._decoder.error is not None:
                 self._violated(self._decoder.error)
-            elif len(messages) > 1:
+            elif len(messages) > 2 or (len(messages) == 2 and messages[1].get("type") != "leaving"):
                 self._violated(ProtocolError("a worker spoke before it was asked", reason="garbage"))
             elif messages:
+                if len(messages) == 2:
+                    self._on_leaving()  # it was told to, right as it got ready
                 return messages[0]
         return None
 

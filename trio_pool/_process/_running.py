@@ -142,15 +142,17 @@ async def run_worker(
                     services.start_soon(worker.output.run)
                     services.start_soon(_watch_exit, worker)
                     failure = await _greet(worker, setup)
-                    if failure is None:
+                    if failure is None and not worker.link.ended.is_set():
                         services.start_soon(worker.link.write)
                         services.start_soon(worker.link.pump)
                         if any("interruptible" in words for words in worker.flags.values()):
                             services.start_soon(worker.doorbell.run)
                         failure = await observer.prepare(worker)
-                    if failure is None and worker.link.ended.is_set():
-                        failure = WorkerInitFailed("ended as it got ready", reason="exit")
-                    if failure is None:
+                    if worker.link.ended.is_set():
+                        failure = _ended_early(worker, failure)
+                        if failure is None:
+                            task_status.started(worker)
+                    elif failure is None:
                         # No checkpoint between `prepare` and `ready`, which rely on each other.
                         worker.startup = trio.current_time() - began
                         worker.advance(WorkerEvent.STARTED)
@@ -176,6 +178,19 @@ async def run_worker(
     if worker is None:
         raise RuntimeError("neither a worker nor a failure")  # a mistake in this function
     return worker
+
+
+def _ended_early(worker: PoolWorker, failure: WorkerInitFailed | None) -> WorkerInitFailed | None:
+    """Return why a worker that ended before it was given to anybody has failed to start; None if it just left by plan.
+
+    Whoever sends SIGTERM to a worker does not look whether it is ready for long. But one that leaves after it has begun
+    to be prepared may do so because of that, and would again, and again, were it not charged.
+    """
+    if failure is None or not worker.begun(1):
+        worker.link.drain()  # the exit may be seen before the announcement is read
+        if worker.leaving:
+            return None
+    return failure or WorkerInitFailed("ended as it got ready", reason="exit")
 
 
 async def _greet(worker: PoolWorker, setup: WorkerSetup) -> WorkerInitFailed | None:
