@@ -209,7 +209,7 @@ async def test_two_changes_of_size_take_their_turns(autojump_clock: MockClock) -
 
 
 async def test_a_worker_that_is_not_replaced_by_policy_is_replaced_by_asking(autojump_clock: MockClock) -> None:
-    """Its slot is done for; another size, or the same, starts as many as that needs."""
+    """Its slot is done for; another size, or the same, starts as many as that needs, and it is listed no more."""
     port = MockPort()
     async with trio_pool.open_pool(
         launcher=port, size=2, restart={"restart": "temporary"}, health={"interval": 10_000.0}
@@ -217,7 +217,31 @@ async def test_a_worker_that_is_not_replaced_by_policy_is_replaced_by_asking(aut
         await kill(port, "pool-0")
         assert roles(pool) == [None, SERVING]
         await pool.resize(2)
-        assert roles(pool) == [None, SERVING, SERVING]
+        assert roles(pool) == [SERVING, SERVING]
+        assert {child.id for child in slots(pool).which_children()} == set(named(pool, SERVING))
+        await kill(port, named(pool, SERVING)[0])
+        await pool.resize(1)
+        assert roles(pool) == [SERVING]
+
+
+async def test_a_worker_that_could_not_be_replaced_by_asking_stays_listed(autojump_clock: MockClock) -> None:
+    """It shows why the pool is short of one; so does whoever ends while others are started, until the next time."""
+    port = SlowPort()
+    async with trio_pool.open_pool(
+        launcher=port, size=2, restart={"restart": "temporary"}, health={"interval": 10_000.0}
+    ) as pool:
+        await kill(port, "pool-0")
+        port.simulate_init_failure()
+        with pytest.raises(trio_pool.WorkerInitFailed):
+            await pool.resize(2)
+        assert roles(pool) == [None, SERVING]
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pool.resize, 2)
+            await trio.testing.wait_all_tasks_blocked()
+            await kill(port, "pool-1")
+        assert sorted(map(str, roles(pool))) == ["None", "serving"]
+        await pool.resize(2)
+        assert roles(pool) == [SERVING, SERVING]
 
 
 async def test_shrinking_takes_workers_in_their_restart_first(autojump_clock: MockClock) -> None:

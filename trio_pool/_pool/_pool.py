@@ -374,8 +374,8 @@ class SessionPool:
 
         More are started side by side and serve as each is ready. Where there are too many, those with the fewest
         sessions leave: they take no new session and nothing without one, and are stopped when they run nothing and the
-        last of their sessions has ended or expired. Growing again keeps those that are still leaving. Calls made
-        meanwhile wait for their turn.
+        last of their sessions has ended or expired. Growing again keeps those that are still leaving. Workers that have
+        ended and are, by policy, not restarted are replaced as well. Calls made meanwhile wait for their turn.
 
         Cancelling the call, like a worker that does not get ready, leaves the pool with the size it had.
 

@@ -203,6 +203,8 @@ class Slots:
         """Change how many workers serve; see `SessionPool.resize`."""
         async with self._resizing:
             before = self._router.size
+            # Until others are there instead, they show what has become of the pool.
+            done_for = [slot for slot in self if slot.retired and not slot.passing]
             new = self._fit(size)
             try:
                 await self._start_all(new)
@@ -217,6 +219,8 @@ class Slots:
                 if isinstance(exc, ChildError):
                     self._router.check_open()  # the supervisor takes no more, for the pool closes
                 raise
+            for slot in done_for:
+                self.forget(slot)
 
     def _fit(self, size: int) -> list[Slot]:
         """Give each worker its role in a pool of this size; return the slots that are to be started for it."""
