@@ -26,10 +26,11 @@ from .._history import History
 from .._output import CannotWrite, writing
 from ..faults._injection import Arena
 from ..faults._registry import INJECTORS
-from ..scenario._make_plan import read_plan
+from ..scenario._plan_file import read_plan, sha256
 from ..targets._ours import OurPool
 from ..targets._registry import target_named
 from ..targets._target import Setup
+from ..workload._agent import ORDERS
 from ..workload._operations import LEDGER
 from ..workload._work import work_of
 from ._client import Client
@@ -52,9 +53,6 @@ if TYPE_CHECKING:
 OVERTIME = 20.0
 """Seconds after the last phase by which every request must have its outcome, beyond the longest time it may take; what
 is open then is lost."""
-
-ORDERS = "TRIO_POOL_CHAOS_ORDERS"
-"""The variable that tells workers where their agents find orders."""
 
 
 class Application:
@@ -277,7 +275,7 @@ def main() -> int:
                 "run",
                 "start",
                 urgent=True,
-                plan=plan.sha256,
+                plan=sha256(plan),
                 scenario=plan.scenario.name,
                 seed=plan.seed,
                 target=target.name,

@@ -13,7 +13,8 @@ import hashlib
 import os
 import time
 
-from ._ledger import EFFECT, END, Ledger
+from . import _agent
+from ._ledger import BEGIN, EFFECT, END, Ledger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def perform(
     execution = 0
     if ledger is not None:
         execution = ledger.begin(request, int(nonce, 16), session)
+    _agent.step(BEGIN, request, operation)
     if args.get("service"):
         time.sleep(args["service"])
     done = {} if job is None else job()
@@ -71,6 +73,8 @@ def perform(
         reply["payload"] = args["payload"]
     if ledger is not None:
         ledger.note(EFFECT, request, int(nonce, 16), execution, session)
+    _agent.step(EFFECT, request, operation)
+    if ledger is not None:
         ledger.note(END, request, int(nonce, 16), execution, session)
     return reply
 

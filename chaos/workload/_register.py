@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from trio_pool.bridge import Bridge, Session
 
+from ._agent import at_start
 from ._operations import perform
 
 TYPE_CHECKING = False
@@ -38,3 +39,6 @@ def work(args: dict[str, Any]) -> dict[str, Any]:
 def mirror(args: dict[str, Any]) -> dict[str, Any]:
     """Return the bytes that came."""
     return perform("echo", args, None)
+
+
+at_start()

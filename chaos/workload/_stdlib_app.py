@@ -7,6 +7,7 @@ import os
 from trio_pool.bridge import Bridge, Session
 
 from .._stdlib_job import count_file
+from ._agent import at_start
 from ._operations import perform
 
 TYPE_CHECKING = False
@@ -26,3 +27,6 @@ def index(session: Session, args: dict[str, Any]) -> dict[str, Any]:
         return {"counts": totals, "package": os.path.basename(args["directory"])}
 
     return perform("append", args, session.state, count)
+
+
+at_start()
