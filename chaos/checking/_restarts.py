@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 from typing import TYPE_CHECKING, Final
@@ -122,7 +123,7 @@ def _judge_delays(evidence: Evidence, cases: Cases, backoff: Backoff) -> int:
 def _judge_slot(cases: Cases, backoff: Backoff, lives: Sequence[Life], scheduled: Sequence[Record]) -> int:
     attempt, certain = 0, True
     judged = 0
-    for life, following in zip(lives, lives[1:], strict=False):
+    for life, following in itertools.pairwise(lives):
         gone, start = life.exit, following.starting
         if gone is None or start is None:
             certain = False
@@ -187,7 +188,7 @@ def supervision_tree(evidence: Evidence) -> Answer:
             slots.setdefault(life.slot, []).append(life)
     for slot, lives in slots.items():
         lives.sort(key=lambda life: life.ready["seq"] if life.ready else 0)
-        for before, after in zip(lives, lives[1:], strict=False):
+        for before, after in itertools.pairwise(lives):
             ended = [entry["seq"] for entry in (*before.kills, *before.exits)]
             ready = after.ready["seq"] if after.ready else 0
             if not ended or min(ended) > ready:

@@ -14,6 +14,7 @@ import trio
 
 from trio_pool import errors
 
+from ..scenario._workloads import operations_of
 from ..targets._target import Call
 from ..workload._work import shown
 
@@ -69,7 +70,8 @@ class Client:
         first_spare: int,
         on_outcome: Callable[[bool], None],
     ) -> None:
-        self._operations: Mapping[str, Operation] = {each.name: each for each in scenario.workload.operations}
+        operations = operations_of(scenario.workload, sessions=True)
+        self._operations: Mapping[str, Operation] = {each.name: each for each in operations}
         self._measured = {phase.name: phase.measure for phase in scenario.phases}
         self._work = work
         self._target = target

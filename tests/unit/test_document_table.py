@@ -157,7 +157,8 @@ def test_every_test_of_a_guarantee_was_seen_to_fail() -> None:
 
 def test_a_file_of_tests_is_no_test() -> None:
     """What the page says of a guarantee names functions and state machines, each with its file before it."""
-    page = "\n## 1. One\n`tests/a.py`: `test_a`,\n`test_b`\n`tests/b.py`: `TestB`\n\n## What is not\n`tests/c.py`: `test_c`"
+    one = "\n## 1. One\n`tests/a.py`: `test_a`,\n`test_b`\n`tests/b.py`: `TestB`\n"
+    page = f"{one}\n## What is not\n`tests/c.py`: `test_c`"
     tests = {"tests/a.py::test_a", "tests/a.py::test_b", "tests/b.py::TestB::runTest"}
     assert table.named_tests(page) == {"1": tests}
     for section in table.PAGE.read_text(encoding="utf-8").split("\n## ")[1:]:

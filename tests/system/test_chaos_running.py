@@ -1,0 +1,210 @@
+"""Runs of the harness with a real pool: what they leave, how they are interrupted, and that nothing outlives them."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import _chaos_control
+import pytest
+from _workers import PATIENCE
+
+from chaos.checking._finding import Judgement
+from chaos.checking._table import check_all
+from chaos.evidence._evidence import Evidence, read_evidence
+from chaos.scenario._plan_file import read_plan
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.slow
+
+SCENARIO = """
+schema = 1
+name = "brief"
+pool = { size = 2, timeout = "3s", abandon_grace = "0.1s" }
+steady_state = { require = ["pool.ready == pool.size"], before = { hold = "0.2s" }, after = { hold = "0.2s" } }
+phase = [
+  { name = "main", duration = "SECONDS", load = { model = "partly-open", session_rate = "15/s" } },
+  { name = "heal", duration = "0.5s", heal = true, load = { model = "open", rate = "20/s" } },
+]
+fault = [
+  { name = "k", kind = "kill", at = { phase = "main", every = "0.5s" }, target = { state = "busy" } },
+  { name = "f", kind = "freeze", at = { phase = "main", time = "0.4s" }, for = "0.5s" },
+]
+"""
+
+
+class Run:
+    """One run as a process of its own."""
+
+    def __init__(self, path: Path, *, seconds: float = 2.0, seed: int = 1, edit: tuple[str, str] = ("", "")) -> None:
+        scenario = path / "scenario.toml"
+        scenario.write_text(SCENARIO.replace("SECONDS", f"{seconds}s").replace(*edit), encoding="utf-8")
+        self.directory = path / "run"
+        self.process = subprocess.Popen(
+            [sys.executable, _chaos_control.__file__, str(scenario), str(self.directory), str(seed)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.output = ""
+
+    def finish(self) -> str:
+        """Wait for its end and return what it printed."""
+        self.output, _ = self.process.communicate(timeout=60 + PATIENCE)
+        return self.output
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return the whole lines of the history as it is now."""
+        try:
+            data = (self.directory / "history.jsonl").read_bytes()
+        except FileNotFoundError:
+            return []
+        return [json.loads(line) for line in data[: data.rfind(b"\n") + 1].splitlines()]
+
+    def until(self, src: str, kind: str) -> None:
+        """Wait for a record."""
+        deadline = time.monotonic() + PATIENCE
+        while not any((record["src"], record["type"]) == (src, kind) for record in self.records()):
+            assert time.monotonic() < deadline, f"no {kind}"
+            assert self.process.poll() is None, self.output
+            time.sleep(0.01)
+
+    def evidence(self) -> Evidence:
+        return read_evidence(self.directory, lambda path: read_plan(path.read_text(encoding="utf-8")))
+
+    def pids(self) -> set[int]:
+        """Return the processes of the application and its workers, as far as the history names them."""
+        return {
+            record["pid"]
+            for record in self.records()
+            if record["type"] in ("start", "WorkerReady") and record["pid"] is not None
+        }
+
+
+def living(pids: set[int]) -> set[int]:
+    """Return those that live, be it stopped; the number of a process that ended may have gone to a stranger."""
+    found = set()
+    for pid in pids:
+        try:
+            stat = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+        except OSError:
+            continue
+        if stat[0] not in (b"Z", b"X") and (b"trio_pool" in command or b"chaos" in command):
+            found.add(pid)
+    return found
+
+
+def await_gone(pids: set[int]) -> None:
+    """Wait until none of them lives."""
+    deadline = time.monotonic() + PATIENCE
+    while living(pids):
+        assert time.monotonic() < deadline, f"{living(pids)} live"
+        time.sleep(0.01)
+
+
+@pytest.fixture
+def runs() -> Iterator[list[Run]]:
+    """Runs that are ended whatever becomes of the test."""
+    started: list[Run] = []
+    yield started
+    for run in started:
+        run.process.kill()
+        if run.process.stdout is not None and not run.process.stdout.closed:
+            run.process.communicate()
+        await_gone(run.pids())
+
+
+def test_a_run_leaves_its_evidence_and_nothing_else(tmp_path: Path, runs: list[Run]) -> None:
+    """A history that begins and ends, a ledger that agrees with it, faults that struck, and no process."""
+    run = Run(tmp_path)
+    runs.append(run)
+    assert "ended 0 None" in run.finish()
+    kinds = Counter((record["src"], record["type"]) for record in run.records())
+    once = ("start", "opened", "clock", "load_ended", "closed", "end", "application_ended", "checked")
+    assert {kind: kinds["run", kind] for kind in once} == dict.fromkeys(once, 1)
+    assert kinds["run", "steady"] == kinds["run", "phase"] == kinds["run", "phase_end"] == 2
+    assert kinds["chaos", "inject"] >= 3
+    assert kinds["chaos", "heal"] == 1
+    assert [record["seq"] for record in run.records()] == list(range(len(run.records())))
+    assert [record["t"] for record in run.records()] == sorted(record["t"] for record in run.records())
+    findings = check_all(run.evidence())
+    assert [finding for finding in findings if finding.judgement is Judgement.FAIL] == []
+    assert any(record["type"] == "ok" for record in run.records())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_heals_and_closes(tmp_path: Path, runs: list[Run], number: signal.Signals) -> None:
+    """The load ends, what lasts is healed, the pool is closed, and the history says who asked for it."""
+    run = Run(tmp_path, seconds=60.0)
+    runs.append(run)
+    run.until("chaos", "inject")
+    run.process.send_signal(number)
+    assert f"ended 0 {number.value}" in run.finish()
+    kinds = Counter((record["src"], record["type"]) for record in run.records())
+    assert kinds["run", "interrupted"] == kinds["run", "closed"] == kinds["run", "end"] == 1
+    freezes = {record["occurrence"] for record in run.records() if record.get("kind") == "freeze"}
+    assert kinds["chaos", "heal"] == len(freezes)
+    assert [record["leftovers"] for record in run.records() if record["type"] == "checked"] == [0]
+
+
+def test_a_run_ends_by_its_wall_clock(tmp_path: Path, runs: list[Run]) -> None:
+    """Whatever it is doing; the history says so."""
+    # Its phases fit in, by the scenario; opening the pool and waiting for its steady state do not.
+    run = Run(tmp_path, seconds=1.0, edit=("schema = 1", "schema = 1\nlimits = { wall_clock = '1.5s' }"))
+    runs.append(run)
+    assert "ended 0 None" in run.finish()
+    assert [record["what"] for record in run.records() if record["type"] == "limit"] == ["wall_clock"]
+    assert not living(run.pids())
+
+
+def test_a_pool_that_is_never_well_is_not_tested(tmp_path: Path, runs: list[Run]) -> None:
+    """The method does not begin: no request is sent and nothing is struck."""
+    edit = ('"pool.ready == pool.size"', '"pool.ready > 5"')
+    run = Run(tmp_path, edit=(edit[0], edit[1]))
+    text = (tmp_path / "scenario.toml").read_text(encoding="utf-8")
+    assert "pool.ready > 5" in text
+    runs.append(run)
+    run.finish()
+    kinds = Counter((record["src"], record["type"]) for record in run.records())
+    assert kinds["client", "invoke"] == kinds["chaos", "inject"] == 0
+    (gate,) = (record for record in run.records() if record["type"] == "steady")
+    assert (gate["after"], gate["ok"], gate["failing"]) == ("before", False, ["pool.ready > 5"])
+
+
+def test_an_application_that_is_killed_leaves_a_history(tmp_path: Path, runs: list[Run]) -> None:
+    """The watching process sees it, looks for leftovers, and adds to the history what it saw."""
+    run = Run(tmp_path, seconds=60.0)
+    runs.append(run)
+    run.until("chaos", "inject")
+    (application,) = {record["pid"] for record in run.records() if record["type"] == "start"}
+    os.kill(application, signal.SIGKILL)
+    assert "ended -9 None" in run.finish()
+    last = run.records()[-2:]
+    assert [record["type"] for record in last] == ["application_ended", "checked"]
+    assert (last[0]["exit"], last[1]["leftovers"]) == (-9, 0)
+    assert [record["seq"] for record in run.records()] == list(range(len(run.records())))
+    run.evidence()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_harness_that_is_killed_leaves_no_process(tmp_path: Path, runs: list[Run], seed: int) -> None:
+    """At whatever moment: application and workers, stopped ones too, go with it, and the history can be read."""
+    run = Run(tmp_path, seconds=60.0, seed=seed)
+    runs.append(run)
+    run.until("run", "start")
+    time.sleep(random.Random(seed).uniform(0.0, 2.0))  # noqa: S311  # any moment will do, and every one must
+    run.process.kill()
+    run.process.communicate()
+    await_gone(run.pids())
+    assert run.records()[0]["type"] == "start"
+    run.evidence()
