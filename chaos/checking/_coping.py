@@ -165,14 +165,14 @@ def small_blast(evidence: Evidence) -> Answer:
     )
 
 
-def _judge_window(cases: Cases, occurrence: Occurrence, by_number: Mapping[int | None, Request]) -> int:
+def _judge_window(cases: Cases, occurrence: Occurrence, by_number: Mapping[int, Request]) -> int:
     """Hold the request that a kill hit to what its window allows; return how many there were."""
     spec = occurrence.spec
-    if not isinstance(spec, Kill) or spec.window not in ACCEPTABLE:
+    if not isinstance(spec, Kill) or spec.window is None or spec.window not in ACCEPTABLE:
         return 0
     judged = 0
     for injected in occurrence.injects:
-        request = by_number.get(injected.get("request_id"))
+        request = by_number.get(injected.get("request_id") or 0)  # the pool counts from 1
         if request is None or request.type is None or request.cancelled or request.error == "CommandTimeout":
             continue
         judged += 1

@@ -118,7 +118,7 @@ def bounded_queue(evidence: Evidence) -> Answer:
             if took > evidence.slack:
                 cases.add(f"{request.name} was refused after {took:.3f} s, not at once", request.seqs)
     for sample in evidence.samples:
-        if (sample["queued"] or 0) > limit + len(evidence.lives) * evidence.plan.scenario.pool.concurrency:
+        if sample.get("queued", 0) > limit + len(evidence.lives) * evidence.plan.scenario.pool.concurrency:
             cases.add(f"a sample saw {sample['queued']} requests waiting, {limit} allowed", [sample["seq"]])
     return cases.answer(
         f"at most {deepest} of {limit} waited, {refused} refused",

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final, cast
 
+from ..workload._operations import digest, payload
 from ._cases import Cases, count, idle
 from ._outcomes import cut_off
 
@@ -28,11 +29,6 @@ def reply_of(request: Request) -> Mapping[str, object] | None:
     if outcome is None or outcome["type"] != "ok" or not isinstance(outcome["reply"], dict):
         return None
     return cast("Mapping[str, object]", outcome["reply"])
-
-
-def digest(nonce: str, size: int) -> str:
-    """Return what `work` answers."""
-    return sha256(f"{nonce}{size}".encode()).hexdigest()[:16]
 
 
 def correlation(evidence: Evidence) -> Answer:
@@ -62,8 +58,13 @@ def _wrong(request: Request, reply: Mapping[str, object] | None) -> str | None:
         return "was answered with what no command of the workload returns"
     if reply.get("request") != request.id or reply.get("nonce") != request.invoke["nonce"]:
         return f"got the reply of request {reply.get('request')!r:.40}"
-    if request.operation == "work" and reply.get("digest") != digest(request.invoke["nonce"], request.invoke["size"]):
+    nonce, size = request.invoke["nonce"], request.invoke["size"]
+    if request.operation == "work" and reply.get("digest") != digest(nonce, size):
         return f"was answered with the digest {reply.get('digest')!r:.40}, which is not that of its nonce"
+    if request.operation == "echo":
+        sent = {"bytes": size, "sha256": sha256(payload(nonce, size)).hexdigest()}
+        if reply.get("payload") != sent:
+            return f"was answered with {reply.get('payload')!r:.100}, which is not what it had sent"
     return None
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import deque
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final
 
 from trio_pool import Jitter, Restart
@@ -123,7 +123,7 @@ def _judge_delays(evidence: Evidence, cases: Cases, backoff: Backoff) -> int:
 def _judge_slot(cases: Cases, backoff: Backoff, lives: Sequence[Life], scheduled: Sequence[Record]) -> int:
     attempt, certain = 0, True
     judged = 0
-    for life, following in itertools.pairwise(lives):
+    for life, following in pairwise(lives):
         gone, start = life.exit, following.starting
         if gone is None or start is None:
             certain = False
@@ -188,14 +188,14 @@ def supervision_tree(evidence: Evidence) -> Answer:
             slots.setdefault(life.slot, []).append(life)
     for slot, lives in slots.items():
         lives.sort(key=lambda life: life.ready["seq"] if life.ready else 0)
-        for before, after in itertools.pairwise(lives):
-            ended = [entry["seq"] for entry in (*before.kills, *before.exits)]
+        for before, after in pairwise(lives):
+            ends = [entry["seq"] for entry in (*before.kills, *before.exits)]
             ready = after.ready["seq"] if after.ready else 0
-            if not ended or min(ended) > ready:
+            if not ends or min(ends) > ready:
                 cases.add(
                     f"slot {slot} had two workers that served: incarnation {after.incarnation} got ready before"
                     f" {before.incarnation} had ended",
-                    [ready, *ended[:1]],
+                    [ready, *ends[:1]],
                 )
     ended = sum(1 for life in evidence.lives.values() if life.exits)
     unknown = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ._cases import Cases, count
 from ._replies import reply_of
@@ -23,13 +23,11 @@ def items_of(request: Request) -> tuple[str, ...] | None:
     """Return the list a request was answered with; None if it was not."""
     reply = reply_of(request)
     items = None if reply is None else reply.get("items")
-    if not isinstance(items, list):
-        return None
-    return tuple(str(item) for item in items)
+    return tuple(str(item) for item in cast("list[object]", items)) if isinstance(items, list) else None
 
 
 def isolation(evidence: Evidence) -> Answer:
-    """What a session reads was written by itself: the state it meets carries its name, and holds nobody else's items."""
+    """What a session reads it has written itself: the state it meets has its name, and nobody else's items."""
     cases = Cases()
     writers = {
         request.invoke["nonce"]: request.session
@@ -156,9 +154,8 @@ def _contradictions(requests: Sequence[Request]) -> Iterator[tuple[str, Request]
         if request.operation == "append" and (not items or items[-1] != request.invoke["nonce"]):
             yield f"was answered with {_shown(items)}, which does not end with its own item", request
             return
-    for item in longest:
-        request = appends.get(item)
-        if request is not None and request.type == "fail":
+    for request in appends.values():
+        if request.invoke["nonce"] in at and request.type == "fail":
             yield f"failed with {request.error} as not executed, and its item is in the list", request
             return
     yield from _out_of_order(answers, [request for item, request in appends.items() if item in at], at)
@@ -186,11 +183,9 @@ def _out_of_order(
             if highest is None or by_end[passed][2] > highest[0]:
                 highest = by_end[passed][2], by_end[passed][3]
             passed += 1
-        if highest is not None and place < highest[0] and place[0] + place[1] <= highest[0][0]:
-            yield (
-                f"stands at {place[0]} in the list, though {highest[1].name} had stood at {highest[0][0]} before",
-                request,
-            )
+        if highest is not None and place < highest[0]:
+            before = f"{highest[1].name} was over before it began, and stood at {highest[0][0]}"
+            yield f"stands at {place[0]} in the list, though {before}", request
             return
 
 

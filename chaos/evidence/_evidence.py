@@ -155,13 +155,7 @@ class Evidence:
 
     def intended(self, request: Request) -> float:
         """Return when a request was meant to be sent, in the history's seconds."""
-        return float(request.invoke["t_int"]) + self.clock
-
-    @cached_property
-    def clock(self) -> float:
-        """When the plan's time began, in the history's seconds."""
-        mark = self.marks.get("clock")
-        return float(mark[0]["t"]) if mark else 0.0
+        return float(request.invoke["t_int"])
 
 
 def read_evidence(directory: Path, read_plan: Callable[[Path], Plan]) -> Evidence:

@@ -88,7 +88,6 @@ FIELDS: Final[Mapping[tuple[str, str], Mapping[str, tuple[type, ...]]]] = {
     ("pool", "RequestFinished"): {**_POOL_REQUEST, "command": (str,), "incarnation": _MAYBE_INT, "result": (str,)},
     ("pool", "SessionBound"): {"session_id": (str,), "incarnation": (int,)},
     ("pool", "SessionForgotten"): {"session_id": (str,), "incarnation": (int,), "lost": (bool,)},
-    ("sampler", "sample"): {"ready": _MAYBE_INT, "size": _MAYBE_INT, "queued": _MAYBE_INT},
 }
 """What whoever reads a history relies on: the fields of a record, by its source and type, and what they may be."""
 

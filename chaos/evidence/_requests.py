@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
+from ..workload._register import COMMANDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -168,10 +170,11 @@ def _assign(requests: Sequence[Request], told: dict[int, list[Record]]) -> froze
     ours: dict[tuple[str | None, str], list[Request]] = {}
     for request in requests:
         if _numbered(request):
-            ours.setdefault((request.session, request.operation), []).append(request)
+            command = COMMANDS.get(request.operation, request.operation)
+            ours.setdefault((request.session, command), []).append(request)
     theirs: dict[tuple[str | None, str], list[int]] = {}
     for number in sorted(told):
-        # The first event of a request always names its command, also where it was refused at once.
+        # Whatever a request's first event is, it names the command.
         first = told[number][0]
         theirs.setdefault((first["session_id"], first.get("command", "")), []).append(number)
     foreign: set[int] = set()

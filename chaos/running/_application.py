@@ -283,8 +283,8 @@ def main() -> int:
                 replay=replay,
                 started=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
                 pid=os.getpid(),
-                monotonic_ns=time.monotonic_ns(),
                 **environment(),
+                monotonic_ns=time.monotonic_ns(),  # last, next to the record's own time: the ledger is read by it
             )
             with _logged(directory / "pool.log"):
                 await Application(plan, target, directory, history).run()
