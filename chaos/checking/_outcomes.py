@@ -93,7 +93,7 @@ def deadlines(evidence: Evidence) -> Answer:
     """No request outlives its timeout, whatever the workers do."""
     cases = Cases()
     slack = evidence.slack
-    stalled = _stalls(evidence)
+    stalled = stalls(evidence)
     tightest = math.inf
     judged = 0
     for request in evidence.requests.values():
@@ -117,7 +117,7 @@ def deadlines(evidence: Evidence) -> Answer:
     return cases.answer(f"{count(judged, 'request')}, all within their timeouts", unknown=late, idle=nothing)
 
 
-def _stalls(evidence: Evidence) -> Callable[[float, float], float]:
+def stalls(evidence: Evidence) -> Callable[[float, float], float]:
     """Return a function that says how long the application itself stood still, at most, within an interval.
 
     The client lives in the same process as the pool: what it cannot see in time, neither can the pool.

@@ -15,9 +15,6 @@ if TYPE_CHECKING:
     from ..evidence._requests import Request
     from ._cases import Answer
 
-STATEFUL = frozenset({"append", "read"})
-"""The operations of the built-in workload that use their session's state."""
-
 
 def items_of(request: Request) -> tuple[str, ...] | None:
     """Return the list a request was answered with; None if it was not."""
@@ -32,12 +29,12 @@ def isolation(evidence: Evidence) -> Answer:
     writers = {
         request.invoke["nonce"]: request.session
         for request in evidence.requests.values()
-        if request.operation == "append" and request.session is not None
+        if request.touches == "append" and request.session is not None
     }
     homes: dict[int, set[str]] = {}
     for request in evidence.requests.values():
         reply = reply_of(request)
-        if request.session is None or reply is None or request.operation not in STATEFUL:
+        if request.session is None or reply is None or request.touches is None:
             continue
         pid = reply.get("pid")
         if isinstance(pid, int):
@@ -78,7 +75,7 @@ def affinity(evidence: Evidence) -> Answer:
                     " as if nothing were lost",
                     (*home[1].seqs, *request.seqs),
                 )
-            if request.operation in STATEFUL:
+            if request.touches is not None:
                 home = execution, request
         used += home is not None
     return cases.answer(
@@ -110,7 +107,7 @@ def order_and_state(evidence: Evidence) -> Answer:
     cases = Cases()
     sessions: dict[str, list[Request]] = {}
     for request in evidence.requests.values():
-        if request.session is not None and request.operation in STATEFUL:
+        if request.session is not None and request.touches is not None:
             sessions.setdefault(request.session, []).append(request)
     judged = 0
     for session, requests in sessions.items():
@@ -141,7 +138,7 @@ def _contradictions(requests: Sequence[Request]) -> Iterator[tuple[str, Request]
     """
     answers = [(items, request) for request in requests if (items := items_of(request)) is not None]
     longest = max((items for items, _ in answers), key=len)
-    appends = {request.invoke["nonce"]: request for request in requests if request.operation == "append"}
+    appends = {request.invoke["nonce"]: request for request in requests if request.touches == "append"}
     at = {item: position for position, item in enumerate(longest, start=1)}
     if len(at) < len(longest):
         holder = next(request for items, request in answers if items == longest)
@@ -151,7 +148,7 @@ def _contradictions(requests: Sequence[Request]) -> Iterator[tuple[str, Request]
         if items != longest[: len(items)]:
             yield f"was answered with {_shown(items)}, where another got {_shown(longest)}", request
             return
-        if request.operation == "append" and (not items or items[-1] != request.invoke["nonce"]):
+        if request.touches == "append" and (not items or items[-1] != request.invoke["nonce"]):
             yield f"was answered with {_shown(items)}, which does not end with its own item", request
             return
     for request in appends.values():
@@ -170,7 +167,7 @@ def _out_of_order(
     places: list[tuple[float, float, tuple[int, int], Request]] = [
         (request.sent, request.ended, (len(items), 1), request)
         for items, request in answers
-        if request.operation != "append"
+        if request.touches != "append"
     ]
     for request in appends:
         ended = request.ended if request.type == "ok" else float("inf")

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import attrs
 
 from ..scenario._fault import Capability
+from ..scenario._plan_file import read_plan, sha256
 from ._ledger_reading import find_executions, split_ledger
 from ._lives import Processes, find_lives
 from ._occurrences import find_occurrences
@@ -21,7 +22,7 @@ from ._records import NoEvidence, check_records, read_records, refuse
 from ._requests import find_requests
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
     from .._history import Record
@@ -158,27 +159,24 @@ class Evidence:
         return float(request.invoke["t_int"])
 
 
-def read_evidence(directory: Path, read_plan: Callable[[Path], Plan]) -> Evidence:
+def read_evidence(directory: Path) -> Evidence:
     """Read what a run left, also one whose application was killed at any instant.
-
-    Args:
-        directory: The run's.
-        read_plan: Reads ``plan.json``; its ValueError says what is wrong with it.
 
     Raises:
         NoEvidence: A file is missing or is not what a run writes, or the history is that of another plan.
     """
+    path, history = directory / "plan.json", directory / "history.jsonl"
     try:
-        plan = read_plan(directory / "plan.json")
+        plan = read_plan(path.read_text(encoding="utf-8"), str(path))
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as exc:
-        refuse(directory / "plan.json", exc)
-    records = read_records(directory / "history.jsonl")
+        refuse(path, exc)
+    records = read_records(history)
     evidence = make_evidence(plan, records, _bytes(directory / "ledger.bin"), _bytes(directory / "pool.log"))
     start = evidence.start
     if (start.get("src"), start.get("type")) != ("run", "start"):
-        raise NoEvidence(f"{directory / 'history.jsonl'} does not begin with the start of a run")
-    if (start["scenario"], start["seed"]) != (plan.scenario.name, plan.seed):
-        raise NoEvidence(f"{directory / 'history.jsonl'} is the history of another plan than {directory / 'plan.json'}")
+        raise NoEvidence(f"{history} does not begin with the start of a run")
+    if start["plan"] != sha256(plan):
+        raise NoEvidence(f"{history} is the history of another plan than {path}")
     return evidence
 
 

@@ -35,7 +35,7 @@ _FAILED: Final[Mapping[str, tuple[type, ...]]] = {
 }
 
 FIELDS: Final[Mapping[tuple[str, str], Mapping[str, tuple[type, ...]]]] = {
-    ("run", "start"): {"scenario": (str,), "seed": (int,), "target": (str,)},
+    ("run", "start"): {"plan": (str,), "scenario": (str,), "seed": (int,), "target": (str,)},
     ("run", "steady"): {"after": (str,), "ok": (bool,), "took": _NUMBER},
     ("run", "phase"): {"name": (str,), "duration": _NUMBER},
     ("run", "phase_end"): {"name": (str,)},
@@ -56,6 +56,8 @@ FIELDS: Final[Mapping[tuple[str, str], Mapping[str, tuple[type, ...]]]] = {
         "service": _NUMBER,
         "size": (int,),
         "cancel_after": _MAYBE_NUMBER,
+        "touches": _MAYBE_TEXT,
+        "expect": (dict,),
     },
     ("client", "ok"): {"id": (int,), "reply": (object,)},  # as the worker said, whatever that was
     ("client", "fail"): _FAILED,

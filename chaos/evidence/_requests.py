@@ -59,6 +59,12 @@ class Request:
         return str(self.invoke["operation"])
 
     @property
+    def touches(self) -> str | None:
+        """What it does to its session's list: ``append``, ``read``, or None."""
+        touches: str | None = self.invoke["touches"]
+        return touches
+
+    @property
     def sent(self) -> float:
         """When it was sent."""
         return float(self.invoke["t"])
