@@ -12,7 +12,6 @@ from ..scenario._fault import Capability
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .._history import Record
     from ..evidence._evidence import Evidence
     from ..evidence._lives import Life
     from ..evidence._occurrences import Occurrence
@@ -93,9 +92,3 @@ def _over(occurrence: Occurrence) -> float:
     if occurrence.heals or (occurrence.spec is not None and occurrence.spec.heals):
         return occurrence.end
     return occurrence.begin
-
-
-def worker_of(entry: Record) -> int | None:
-    """Return the incarnation a record is about."""
-    incarnation = entry.get("incarnation")
-    return incarnation if isinstance(incarnation, int) else None

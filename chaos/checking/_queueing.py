@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from ._cases import TELLS_NOTHING, Cases, count, idle, unknown
@@ -209,12 +208,3 @@ def _longest_wait(requests: list[Request]) -> float:
 def _jain(shares: Mapping[str, float]) -> float:
     squares = sum(share * share for share in shares.values())
     return sum(shares.values()) ** 2 / (len(shares) * squares) if squares else 0.0
-
-
-def results(evidence: Evidence, until: int) -> Counter[str]:
-    """Count how the pool's requests ended, by the events before a record."""
-    return Counter(
-        entry["result"]
-        for entry in evidence.records[:until]
-        if entry["src"] == "pool" and entry["type"] == "RequestFinished"
-    )

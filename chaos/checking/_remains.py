@@ -100,7 +100,7 @@ def _slope(points: Sequence[tuple[float, float]]) -> tuple[float, float] | None:
 
 
 def graceful_stop(evidence: Evidence) -> Answer:
-    """Closing lets what runs finish for as long as the grace is, takes no longer than it may, and starts nothing anew."""
+    """Closing lets what runs finish within the grace, takes no longer than it may, and starts nothing after it."""
     closing, closed = evidence.marks.get("closing", ()), evidence.marks.get("closed", ())
     if not closing:
         return idle(f"the run is {evidence.ending}, and the pool was not closed")
