@@ -64,22 +64,22 @@ class Measured:
     def latency(self) -> float | None:
         """Seconds from the moment it was meant to be sent, so that a stall is not hidden by what it kept from being
         sent."""
-        return None if self.done is None else max(self.done - self.intended, 0.0)
+        return None if self.done is None else _micro(self.done - self.intended)
 
     @property
     def service(self) -> float | None:
         """Seconds from the moment it was sent."""
-        return None if self.done is None else self.done - self.sent
+        return None if self.done is None else _micro(self.done - self.sent)
 
     @property
     def lag(self) -> float:
         """Seconds its sender was behind the plan."""
-        return max(self.sent - self.intended, 0.0)
+        return _micro(self.sent - self.intended)
 
     @property
     def wait(self) -> float | None:
         """Seconds from being sent until a worker got it."""
-        return None if self.written is None else max(self.written - self.sent, 0.0)
+        return None if self.written is None else _micro(self.written - self.sent)
 
     @property
     def settled(self) -> bool:
@@ -159,3 +159,8 @@ def _request(
         timeout=invoke.get("timeout"),
         seqs=(invoke["seq"],) if end is None else (invoke["seq"], end["seq"]),
     )
+
+
+def _micro(seconds: float) -> float:
+    """Cut the noise of subtracting off: the history has microseconds. What lies below zero was rounded there."""
+    return max(round(seconds, 6), 0.0)

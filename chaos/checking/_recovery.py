@@ -195,8 +195,7 @@ def _follow(
         detect=_since(detect, at),
         capacity=_since(capacity, at),
         first_ok=_since(_last(_replied(entry, heal, course) for entry in hit), at),
-        # From when the pool knew, for until then all looks well.
-        steady=_since(_settled(max(detect or at, 0.0 if heal is None else float(heal["t"])), steady, hold), at),
+        steady=_since(_settled(_over(at, detect, heal, victims), steady, hold), at),
     )
 
 
@@ -255,6 +254,14 @@ def _restored(hit: Sequence[Record], heal: Record | None, course: _Course) -> fl
         return None if heal is None else float(heal["t"])
     seq = course.after(course.full, max(int(gone["seq"]) for gone in exits))
     return None if seq is None else course.times[seq]
+
+
+def _over(at: float, detect: float | None, heal: Record | None, victims: Sequence[Victim]) -> float:
+    """Return from when it counts that all looks well: until the pool knows of a fault, it looks well too."""
+    known = at if detect is None else detect
+    if heal is None or (victims and all(victim.lost for victim in victims)):
+        return known
+    return max(known, float(heal["t"]))
 
 
 def _settled(since: float, steady: Sequence[tuple[float, bool]], hold: float) -> float | None:

@@ -69,11 +69,13 @@ def find_windows(scenario: Scenario, records: Sequence[Record], occurrences: Ite
     """
     clock = next((float(e["t"]) for e in records if e["src"] == "run" and e["type"] == "clock"), None)
     last = float(records[-1]["t"]) if records else 0.0
+    asked = max((float(e["t_int"]) for e in records if e["src"] == "client" and "t_int" in e), default=0.0)
     phases: list[Window] = []
     begin = math.inf if clock is None else clock
     for index, phase in enumerate(scenario.phases):
-        final = index == len(scenario.phases) - 1
-        end = max(last, begin) + 1.0 if final and clock is not None else begin + phase.duration
+        end = begin + phase.duration
+        if index == len(scenario.phases) - 1 and clock is not None:
+            end = max(end, asked + 1e-6)
         phases.append(Window(name=phase.name, spans=((begin, end),)))
         begin = end
     measured = [window.spans[0] for window, phase in zip(phases, scenario.phases, strict=True) if phase.measure]
