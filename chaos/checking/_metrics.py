@@ -147,12 +147,6 @@ class Measures:
         """What the pool told."""
         return [entry for entry in self.records if entry["src"] == "pool"]
 
-    @cached_property
-    def lag(self) -> float | None:
-        """The 99th percentile of how far the generator was behind, over all that is measured."""
-        lags = sorted(request.lag for request in self.within(self.windows[ALL]))
-        return quantile(lags, 0.99).value if lags else None
-
     def within(self, window: Window) -> list[Measured]:
         """Return the requests that were meant to be sent in a window."""
         return [request for request in self.requests if window.holds(request.intended)]

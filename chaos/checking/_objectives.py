@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from .._stats import percentile
 from ..scenario._expressions import Comparison, Metric
 from ._finding import Judgement, worst
 from ._metrics import GAUGES, LATENCIES
@@ -32,7 +33,7 @@ MIN_LAG = 0.002
 """A generator that is not further behind than this is on time: Trio's own sleep is 0.6 ms late, now and then 2 ms."""
 
 LAG_SHARE = 0.1
-"""Nor one that is behind by less than this share of the tightest bound on a latency."""
+"""Nor one that is behind by less than this share of the bound on a latency, in the same window."""
 
 COMPARE: Mapping[Comparison, Callable[[float, float], bool]] = {
     Comparison.LESS: operator.lt,
@@ -82,15 +83,14 @@ class Judged:
 
 def judge_objectives(scenario: Scenario, measures: Measures) -> tuple[Judged, ...]:
     """Judge every line of a scenario's objectives."""
-    late = _late(scenario, measures)
     return tuple(
-        judge(expression, measures, measures.windows[objective.window], late=late)
+        judge(expression, measures, measures.windows[objective.window])
         for objective in scenario.objectives
         for expression in objective.require
     )
 
 
-def judge(expression: Expression, measures: Measures, window: Window, *, late: str | None = None) -> Judged:
+def judge(expression: Expression, measures: Measures, window: Window) -> Judged:
     """Judge one expression in one window.
 
     One over the last seconds, such as ``success_rate[2s] >= 0.9``, must hold in every stretch of that length: the worst
@@ -100,12 +100,11 @@ def judge(expression: Expression, measures: Measures, window: Window, *, late: s
         expression: What must hold.
         measures: The run's.
         window: Where.
-        late: Why latencies cannot be judged, if they cannot.
     """
     over = expression.left.over
     if over is None or not window.spans:
-        return _judge(expression, measures, window, late)
-    pieces = [_judge(expression, measures, piece, late) for piece in window.pieces(over)]
+        return _judge(expression, measures, window)
+    pieces = [_judge(expression, measures, piece) for piece in window.pieces(over)]
     # A stretch in which nobody asked for anything says nothing, unless all are like that.
     told = [each for each in pieces if each.count] or pieces
     verdict = worst(each.judgement for each in told)
@@ -136,7 +135,7 @@ def unit_of(name: str) -> Unit:
     return Unit.BYTES if head == "rss" else Unit.NUMBER
 
 
-def _judge(expression: Expression, measures: Measures, window: Window, late: str | None) -> Judged:
+def _judge(expression: Expression, measures: Measures, window: Window) -> Judged:
     name = expression.left.name
     reading = measures.read(name, window)
     bound, why = _bound(expression, measures, window)
@@ -152,7 +151,8 @@ def _judge(expression: Expression, measures: Measures, window: Window, late: str
     )
     if reading.value is None or bound is None:
         return attrs.evolve(told, why=reading.why or why)
-    if late is not None and name.partition(".")[0] in LATENCIES:
+    late = _late(expression, measures, window)
+    if late is not None:
         return attrs.evolve(told, why=late)
     if reading.share is not None and reading.count < needed(reading.share):
         return attrs.evolve(
@@ -225,20 +225,15 @@ def _beside(expression: Expression, sample: Record) -> float | None:
     return None if value is None else float(value)
 
 
-def _late(scenario: Scenario, measures: Measures) -> str | None:
-    """Return why no latency can be judged, if the generator was further behind its plan than they allow."""
-    bounds = [
-        expression.right
-        for objective in scenario.objectives
-        for expression in objective.require
-        if expression.left.name.partition(".")[0] in LATENCIES and not isinstance(expression.right, Metric)
-    ]
-    if not bounds or measures.lag is None:
+def _late(expression: Expression, measures: Measures, window: Window) -> str | None:
+    """Return why a latency cannot be judged: the generator was further behind its plan than the bound allows."""
+    if expression.left.name.partition(".")[0] not in LATENCIES or isinstance(expression.right, Metric):
         return None
-    allowed = max(MIN_LAG, LAG_SHARE * min(bounds))
-    if measures.lag <= allowed:
+    lags = measures.times("generator_lag", measures.within(window))
+    allowed = max(MIN_LAG, LAG_SHARE * expression.right)
+    if not lags or percentile(lags, 0.99) <= allowed:
         return None
     return (
-        f"the load generator was {measures.lag * 1e3:.1f} ms behind its plan at the 99th percentile, more than the"
-        f" {allowed * 1e3:.1f} ms these bounds allow"
+        f"the load generator was {percentile(lags, 0.99) * 1e3:.1f} ms behind its plan at the 99th percentile, more"
+        f" than the {allowed * 1e3:.1f} ms that this bound allows"
     )

@@ -135,6 +135,8 @@ class _Course:
         self.slots: dict[int, int] = {}
         self.noticed: dict[int, list[Record]] = {}
         self.gone: dict[int, Record] = {}
+        self.killed: dict[int, int] = {}
+        """By incarnation: the record that the pool had it killed."""
         self.replies: dict[int, list[Record]] = {}
         self.full: list[int] = []
         """Sequence numbers of the events after which all workers were ready."""
@@ -161,6 +163,8 @@ class _Course:
             elif kind == "WorkerExited":
                 ready.discard(incarnation)
                 self.gone.setdefault(incarnation, entry)
+            elif kind == "WorkerKilled":
+                self.killed.setdefault(incarnation, entry["seq"])
             if kind in ("WorkerReady", "WorkerExited") and len(ready) >= workers:
                 self.full.append(entry["seq"])
 
@@ -180,7 +184,7 @@ def _follow(
 ) -> Occurrence:
     first = hit[0]
     at, seq = float(first["t"]), int(first["seq"])
-    victims = tuple(_victim(entry, course) for entry in hit)
+    victims = tuple(_victim(entry, heal, course) for entry in hit)
     detect = _last(_detected(entry, course) for entry in hit)
     capacity = _restored(hit, heal, course)
     return Occurrence(
@@ -199,22 +203,27 @@ def _follow(
     )
 
 
-def _victim(entry: Record, course: _Course) -> Victim:
+def _victim(entry: Record, heal: Record | None, course: _Course) -> Victim:
     incarnation = entry.get("incarnation")
     return Victim(
         slot=entry.get("slot"),
         worker_id=entry.get("worker_id"),
         incarnation=incarnation,
         begun=bool(entry.get("begun")),
-        lost=_exit(entry, course) is not None,
+        lost=_exit(entry, heal, course) is not None,
     )
 
 
-def _exit(entry: Record, course: _Course) -> Record | None:
+def _exit(entry: Record, heal: Record | None, course: _Course) -> Record | None:
+    """Return the end of a worker if this fault brought it about."""
     incarnation = entry.get("incarnation")
     gone = None if incarnation is None else course.gone.get(incarnation)
-    # A worker that had been buried before was not lost to this.
-    return gone if gone is not None and gone["seq"] > entry["seq"] else None
+    if incarnation is None or gone is None or gone["seq"] < entry["seq"]:
+        return None
+    # One that outlived the fault died of something else, unless the pool had already given up on it.
+    if heal is not None and min(gone["seq"], course.killed.get(incarnation, gone["seq"])) > heal["seq"]:
+        return None
+    return gone
 
 
 def _detected(entry: Record, course: _Course) -> float | None:
@@ -230,7 +239,7 @@ def _replied(entry: Record, heal: Record | None, course: _Course) -> float | Non
     if slot is None:
         seq = course.after(course.answers, start)
         return None if seq is None else course.times[seq]
-    stays = _exit(entry, course) is None
+    stays = _exit(entry, heal, course) is None
 
     def counts(event: Record) -> bool:
         if event["incarnation"] != incarnation:
@@ -249,7 +258,7 @@ def _first(events: Sequence[Record], seq: int, counts: Callable[[Record], bool])
 
 def _restored(hit: Sequence[Record], heal: Record | None, course: _Course) -> float | None:
     """Return when all workers were ready again: with the last replacement after a death, else with the healing."""
-    exits = [gone for entry in hit if (gone := _exit(entry, course)) is not None]
+    exits = [gone for entry in hit if (gone := _exit(entry, heal, course)) is not None]
     if not exits:
         return None if heal is None else float(heal["t"])
     seq = course.after(course.full, max(int(gone["seq"]) for gone in exits))
