@@ -14,6 +14,7 @@ from trio_pool import LocalLauncher
 
 from ._garble import GarbledTransport
 from ._latency import DelayedTransport
+from .link._interposer import Interposer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,7 @@ REAL_LAYERS = frozenset(("system", "stress", "production"))
 
 
 class ChaosHandle:
-    """A worker's handle with a link that can be delayed and garbled; everything else is the wrapped handle's."""
+    """A worker's handle with a link that faults can be put upon; everything else is the wrapped handle's."""
 
     def __init__(
         self, inner: WorkerHandle, worker_id: str, nursery: trio.Nursery, forget: Callable[[ChaosHandle], None]
@@ -36,13 +37,15 @@ class ChaosHandle:
         self.worker_id = worker_id
         self._inner = inner
         self._forget = forget
-        # Nearest to the worker: what it says wrongly is delayed as what it says rightly.
-        self.speech = GarbledTransport(inner.transport)
+        # Nearest to the worker, so that the frames it sees are the worker's own.
+        self.interposer = Interposer(inner.transport, nursery)
+        # Nearer to it than the delay: what it says wrongly is delayed as what it says rightly.
+        self.speech = GarbledTransport(self.interposer)
         self.link = DelayedTransport(self.speech, nursery)
 
     @property
     def transport(self) -> Transport:
-        """The link, delayed and garbled or not."""
+        """The link, with or without faults upon it."""
         return self.link
 
     @property
