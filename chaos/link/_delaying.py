@@ -103,7 +103,12 @@ class Slice(Selective):
     def __init__(self, choice: Choice, size: Callable[[], int], pause: float) -> None:
         super().__init__(choice)
         # Cut only when they go: a message of a megabyte in slices of one byte must not become a million objects.
-        self.slicer = Slicer(size, pause)
+        self.slicer: Slicer = Slicer(size, pause)
+
+    @property
+    def slices(self) -> int:
+        """How many there were."""
+        return self.slicer.slices
 
     def take(self, piece: Piece) -> Iterable[Piece]:
         """Mark what is to be sliced."""
