@@ -99,6 +99,17 @@ async def remember(session: Session, value: int) -> list[int]:
     return list(kept)
 
 
+@together.command(concurrent=True)
+async def remember_late(session: Session, path: str, value: int) -> list[int]:
+    """Keep what this session was told, once there is a file."""
+    write(f"{path}-begun")
+    while not os.path.exists(path):  # noqa: ASYNC110, ASYNC240  # of a file nobody tells
+        await trio.sleep(0.002)
+    kept: list[int] = session.state.setdefault("kept", [])
+    kept.append(value)
+    return list(kept)
+
+
 @together.command
 async def produce(size: int) -> bytes:
     """Return so many bytes."""

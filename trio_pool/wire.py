@@ -55,7 +55,9 @@ while others move on silently.
 
 **Standard commands** are asked of every worker: ``ping`` by health checks, and a worker that does not answer it with
 success is replaced; ``cleanup_session`` with ``{"session_id": str}`` when a session ends; ``shutdown``, to which a
-worker replies and then ends. A pool does not mind if the last two are errors; the worker is then stopped by SIGTERM.
+worker replies and then ends. A pool does not mind if the last two are errors; the worker is then stopped by SIGTERM. A
+worker that runs several commands at once cleans a session up when all that came before in it have ended, and begins
+what comes after in it when that is done.
 
 **Leaving** ``{"type": "leaving"}`` (`encode_leaving`) is the last message of a worker that ends by plan: after
 ``shutdown``, or after SIGTERM, when it has finished its command and takes no other. A worker that ends without it has

@@ -110,6 +110,43 @@ def test_more_requests_than_may_wait_are_refused_and_the_others_answered(tmp_pat
         assert all(worker.receive()["success"] for _ in range(501))
 
 
+@pytest.mark.slow
+def test_no_clean_up_is_refused_however_many_wait(tmp_path: Path) -> None:
+    """Each is for state that would be left behind; while too many wait nothing more is read, and nobody spins."""
+    gate = str(tmp_path / "gate")
+    count = 1200
+    with ready_worker(APP, hello={"concurrency": 2}) as worker:
+        for n in range(count):
+            assert worker.call(1 + n, "remember", {"value": n}, session=f"s{n}")["success"]
+        worker.send(2000, "hold", {"path": gate})
+        ends = (frame(3000 + n, command="cleanup_session", args={"session_id": f"s{n}"}) for n in range(count))
+        worker.socket.sendall(b"".join(ends))
+        worker.send(5000, "remember", {"value": -1}, session="other")
+        other = max(int(name) for name in os.listdir(f"/proc/{worker.process.pid}/task"))
+        assert any(rests(worker.process.pid, other) for _ in range(100))
+        open(gate, "x", encoding="ascii").close()
+        replies = {reply["id"]: reply for reply in (worker.receive() for _ in range(count + 2))}
+        assert all(replies[3000 + n]["result"]["status"] == "cleaned" for n in range(count))
+        assert replies[5000]["result"] == [-1]
+        assert worker.call(6000, "get_stats")["result"]["sessions_count"] == 1
+
+
+def rests(pid: int, thread: int) -> bool:
+    """Tell whether a thread has not run at all while the main thread has gone to sleep twenty times more."""
+    before = steps(pid, thread)
+    until = steps(pid, pid)[1] + 20
+    while steps(pid, pid)[1] < until:
+        pass
+    return steps(pid, thread) == before
+
+
+def steps(pid: int, thread: int) -> tuple[int, int]:
+    """Return for how many nanoseconds a thread has run, and how often it was given the processor."""
+    with open(f"/proc/{pid}/task/{thread}/schedstat", encoding="ascii") as file:
+        ran, _, times = map(int, file.read().split())
+    return ran, times
+
+
 def test_a_parent_that_takes_no_replies_holds_up_nothing_but_those(tmp_path: Path) -> None:
     """A reply larger than the socket's buffer is waited for in the background: cancels are found all the same."""
     path = str(tmp_path / "insist")

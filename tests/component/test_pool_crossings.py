@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -154,6 +155,58 @@ async def test_what_two_workers_that_die_at_once_had_not_begun_is_run_by_their_s
     assert pool.get_pool_status().metrics.redispatched == 2
     assert len([each for each in port.history if each.command == "echo"]) == 2
     assert obeys_the_law(pool)
+
+
+# -- a session that ends while its async commands run ------------------------------------------------------------------
+
+
+async def test_a_session_s_state_is_dropped_when_its_async_commands_have_ended(autojump_clock: MockClock) -> None:
+    """They run on with it; a new session of the same id waits, if it comes to the same worker, and nobody else does."""
+    port = port_of_naps()
+    results: dict[str, object] = {}
+
+    async def call(name: str, session: str, command: str, **args: object) -> None:
+        results[name] = await pool.execute_in_session(session, command, args)
+        results[f"{name} at"] = trio.current_time() - began
+
+    async with trio_pool.open_pool(launcher=port, size=1, concurrency=4) as pool, trio.open_nursery() as nursery:
+        began = trio.current_time()
+        await pool.execute_in_session("s", "update_session_data", {"operation": "set", "key": "k", "value": 1})
+        nursery.start_soon(partial(call, "old", "s", "nap", duration=10.0))
+        await trio.sleep(1.0)
+        await pool.end_session("s")
+        with pytest.raises(trio_pool.CommandTimeout, match="had not begun"):
+            await pool.execute_in_session("s", "nap", {"duration": 7.0}, timeout=2.0)
+        nursery.start_soon(partial(call, "new", "s", "get_session_data"))
+        await trio.testing.wait_all_tasks_blocked()
+        await call("other", "t", "nap", duration=0.0)
+    assert results["other at"] == pytest.approx(3.0)
+    assert (results["old"], results["old at"]) == (10.0, pytest.approx(10.0))
+    assert (results["new"]["data"], results["new at"]) == ({}, pytest.approx(10.0))  # type: ignore[index]  # a map
+    assert [each.at - began for each in port.history if each.command == "cleanup_session"] == [pytest.approx(10.0)]
+    assert not [each for each in port.history if each.args == {"duration": 7.0}]
+    assert pool.get_pool_status().metrics.restarts == 0
+    assert obeys_the_law(pool)
+
+
+async def test_a_lease_of_a_session_that_is_ended_leaves_no_state(autojump_clock: MockClock) -> None:
+    """What it still runs is cancelled when it is left, and its state dropped after that."""
+    port = port_of_naps()
+    async with trio_pool.open_pool(launcher=port, size=1, concurrency=4) as pool, trio.open_nursery() as nursery:
+
+        async def nap_in_vain(worker: trio_pool.PoolWorker) -> None:
+            with pytest.raises(trio_pool.CommandTimeout):
+                await worker.send_command("nap", {"duration": 20.0}, 30.0)
+
+        async with pool.checkout("s") as worker:
+            await worker.send_command("update_session_data", {"operation": "set", "key": "k", "value": 1})
+            nursery.start_soon(nap_in_vain, worker)  # noqa: ASYNC111  # that it outlives the lease is the test
+            await trio.sleep(1.0)
+            await pool.end_session("s")
+            await trio.sleep(9.0)
+            assert not [each for each in port.history if each.command == "cleanup_session"]
+        assert (await pool.execute_in_session("s", "get_session_data"))["data"] == {}
+        assert pool.get_pool_status().metrics.restarts == 0
 
 
 # -- a worker that is leaving while its async commands run -------------------------------------------------------------

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import _contract_cancel_app
 import pytest
-from _contract import SUBJECTS, RealWorkers, subject
+import trio
+from _contract import SUBJECTS, MockWorkers, RealWorkers, hold, subject
 from _workers import PATIENCE
 
 import trio_pool
+from trio_pool._process._commands import PendingCommand
+from trio_pool._process._commands import request as packed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from trio.testing import MockClock
 
@@ -115,3 +120,105 @@ async def test_stats_count_until_they_are_reset(workers: RealWorkers, clock: Moc
         cleaned = {"session_id": "s", "programs_removed": 0}
         assert await result_of(worker, "cleanup_session", {"session_id": "s"}) == {"status": "cleaned", **cleaned}
         assert await result_of(worker, "cleanup_session", {"session_id": "s"}) == {"status": "not_found", **cleaned}
+
+
+# -- the end of a session in a worker that runs several commands at once -----------------------------------------------
+
+TOGETHER = "_contract_cancel_app:together"
+
+
+@pytest.fixture
+def together(workers: RealWorkers) -> RealWorkers:
+    """Return workers whose application has async commands."""
+    if isinstance(workers, MockWorkers):
+        workers.port.include(_contract_cancel_app.together)
+        workers.port.command("hold", hold)
+    return workers
+
+
+def sent(worker: PoolWorker, session: str | None, command: str, **args: object) -> PendingCommand:
+    """Send a command without waiting for it."""
+    call = PendingCommand(command)
+    call.wire_id = worker.link.submit(packed(command, args, session, 2**20), call)
+    return call
+
+
+async def outcome(call: PendingCommand) -> object:
+    """Return what came of a command: its result, or the kind of its error."""
+    await call.done.wait()
+    assert call.message is not None
+    return call.message["result"] if call.message["success"] else call.message["error"]["kind"]
+
+
+async def begun(path: Path) -> None:
+    """Wait until a command has left its first trace."""
+    while not path.with_name(f"{path.name}-begun").exists():  # noqa: ASYNC110  # of a file nobody tells
+        await trio.sleep(0.002)
+
+
+@pytest.mark.slow
+async def test_a_clean_up_waits_for_the_session_s_async_commands_and_what_follows_for_it(
+    together: RealWorkers, clock: MockClock | None, tmp_path: Path
+) -> None:
+    """Commands that run end with the state they began with, new ones find none of it; nobody else waits."""
+    gates = [tmp_path / "one", tmp_path / "two"]
+    async with together.worker(TOGETHER, concurrency=5) as worker:
+        late = [sent(worker, "s", "remember_late", path=str(gate), value=n) for n, gate in enumerate(gates)]
+        for gate in gates:
+            await begun(gate)
+        end = sent(worker, None, "cleanup_session", session_id="s")
+        after = sent(worker, "s", "remember", value=7)
+        again = sent(worker, None, "cleanup_session", session_id="s")
+        taken_back = sent(worker, "s", "echo", value=9)
+        last = sent(worker, "s", "remember", value=8)
+        assert await outcome(sent(worker, None, "cleanup_session", session_id="t")) is not None
+        assert await outcome(sent(worker, "t", "remember", value=5)) == [5]
+        assert await outcome(sent(worker, "t", "echo", value=6)) == 6
+        worker.link.cancel(taken_back.wire_id)
+        assert await outcome(taken_back) == "cancelled"
+        for n, gate in enumerate(gates):
+            assert [call.done.is_set() for call in (late[n], end, after, again, last)] == [False] * 5
+            assert await outcome(sent(worker, "t", "echo", value=1)) == 1
+            gate.touch()
+            await outcome(late[n])
+        assert await outcome(late[1]) == [0, 1]
+        results = [await outcome(call) for call in (end, after, again, last)]
+        assert results[1::2] == [[7], [8]]
+        assert [result["status"] for result in results[::2]] == ["cleaned"] * 2  # type: ignore[index]  # they are maps
+
+
+@pytest.mark.slow
+async def test_what_follows_a_clean_up_waits_while_that_waits_for_the_main_thread(
+    together: RealWorkers, clock: MockClock | None, tmp_path: Path
+) -> None:
+    """An async command has room at once, but not the state of a session that has ended."""
+    gate = tmp_path / "gate"
+    async with together.worker(TOGETHER, concurrency=5) as worker:
+        assert await outcome(sent(worker, "s", "remember", value=1)) == [1]
+        held = sent(worker, None, "hold", path=str(gate))
+        end = sent(worker, None, "cleanup_session", session_id="s")
+        after = sent(worker, "s", "remember", value=2)
+        assert await outcome(sent(worker, "t", "remember", value=3)) == [3]
+        assert [call.done.is_set() for call in (held, end, after)] == [False] * 3
+        gate.touch()
+        assert await outcome(held) == "released"
+        assert await outcome(after) == [2]
+        assert end.done.is_set()
+
+
+@pytest.mark.slow
+async def test_a_clean_up_waits_for_a_command_that_is_cancelled(
+    together: RealWorkers, clock: MockClock | None, tmp_path: Path
+) -> None:
+    """What it does in its `finally` blocks is done before."""
+    path = tmp_path / "lingering"
+    async with together.worker(TOGETHER, concurrency=5) as worker:
+        lingering = sent(worker, "s", "linger", path=str(path))
+        await begun(path)
+        end = sent(worker, None, "cleanup_session", session_id="s")
+        assert await outcome(sent(worker, "t", "echo", value=1)) == 1
+        assert not end.done.is_set()
+        worker.link.cancel(lingering.wire_id)
+        await outcome(end)
+        assert path.exists()
+        assert await outcome(lingering) == "cancelled"

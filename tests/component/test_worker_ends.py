@@ -83,7 +83,7 @@ class _LateOnce(LocalLauncher):
     async def open(self, spec: WorkerSpec, nursery: trio.Nursery, /) -> LocalHandle:
         """Start one."""
         late, self._late = self._late, None
-        return await (super() if late is None else late).open(spec, nursery)
+        return await (super().open if late is None else late.open)(spec, nursery)
 
 
 @pytest.mark.parametrize("pooled", [False, True])

@@ -1,7 +1,8 @@
 """The end of a session: its waiting requests fail, its state is dropped once what runs of it has ended.
 
-The worker reads its requests in order, so the clean-up sent at the end comes before anything sent later, also before a
-new session of the same id.
+The clean-up is sent at once, for the worker alone knows what it runs, in a lease too. It does what belongs to one
+session in order: the clean-up after all that was sent before, async commands among it, and before anything sent later,
+also before a new session of the same id.
 """
 
 from __future__ import annotations

@@ -78,6 +78,11 @@ class Inbox:
         return self._decoder.error
 
     @property
+    def full(self) -> bool:
+        """True while so much waits that nothing more is read."""
+        return len(self.waiting) >= READ_AHEAD
+
+    @property
     def partial(self) -> bool:
         """True in the middle of a message."""
         return self._decoder.pending
@@ -85,7 +90,7 @@ class Inbox:
     def look(self) -> bool:
         """Read what is there now, without waiting, unless much is waiting already; False if nothing was read."""
         found = False
-        while not self.ended and self.error is None and len(self.waiting) < READ_AHEAD:
+        while not self.ended and self.error is None and not self.full:
             with self._lock:
                 # Asked under the lock: of two threads that saw the same bytes one would wait for more.
                 if self.fd < 0 or not self._poll(0):

@@ -5,9 +5,10 @@ one sync command at a time, as in a worker without async ones: signals, and libr
 find what they always find. Between the two lie a job at most and a pipe into which one byte is written for each.
 
 **What begins when.** In order of arrival, up to ``concurrency`` async commands, and a sync one when the main thread has
-none. What finds no room waits. The begun mark is one word that only grows: it is stored when an async command is about
-to start, and for a sync one when it is handed over. So whoever waited while a later one began counts as begun, which is
-safe, and does not happen under a pool, for that sends only what finds room.
+none. What finds no room waits, and so does what `_session_ends` says. The begun mark is one word that only grows: it is
+stored when an async command is about to start, and for a sync one when it is handed over. So whoever waited while a
+later one began counts as begun, which is safe. Under a pool that happens only to what waits for the end of a session,
+for it sends only what finds room.
 
 **Replies** are written one by one, each as soon as there is one and without a checkpoint in between; what the socket
 does not take at once is written by a task, and until that is done nothing more is read: a parent that takes no replies
@@ -29,6 +30,7 @@ import threading
 import traceback
 from collections import deque
 from contextlib import suppress
+from itertools import chain
 
 import trio
 
@@ -38,6 +40,7 @@ from ._executor import id_of
 from ._inbox import READ_AHEAD, Inbox
 from ._own_process import end_forked_child, flush_output, leave_to_parent
 from ._replies import Refused, taken_back
+from ._session_ends import SessionEnds
 from ._writing import after, write_some
 
 TYPE_CHECKING = False
@@ -53,7 +56,7 @@ if TYPE_CHECKING:
 # is for their `finally` blocks, and short of the half second a pool gives a worker to go.
 _EXIT_GRACE: Final = 0.3
 # How many requests may wait for room. A pool sends none that would; less than the inbox reads ahead, so that it is
-# never full and there is always somebody to read the cancels.
+# not full and there is somebody to read the cancels, unless it is for clean-ups, of which none is refused.
 _WAITING: Final = READ_AHEAD // 2
 
 
@@ -82,7 +85,8 @@ class AsyncServer:
         # What the main thread is to run, from when it is handed over until its reply is written.
         self._job: Message | None = None
         self._handed = False
-        self._scopes: dict[int, trio.CancelScope] = {}
+        # The async commands that run, by their ids.
+        self._running: dict[int, tuple[trio.CancelScope, Message]] = {}
         self._unsent: deque[Piece] = deque()
         self._over = False
         self._failure: BaseException | None = None
@@ -228,13 +232,16 @@ class AsyncServer:
             self._sort()
             if inbox.error is not None:
                 raise inbox.error
-            if inbox.ended or (self._executor.stopping and self._job is None and not self._scopes):
+            if inbox.ended or (self._executor.stopping and self._job is None and not self._running):
                 return
             if self._unsent:
                 continue  # a refusal has found the socket full, and whoever reads it may send nothing more
             with trio.CancelScope() as self._reading:
                 # No checkpoint between this one and the last of `_flush`: whatever happens wakes this.
-                await trio.lowlevel.wait_readable(self._fd)
+                if inbox.full:
+                    await trio.sleep_forever()  # until something has ended: only then there is room for more
+                else:
+                    await trio.lowlevel.wait_readable(self._fd)
             self._reading = None
             # Under the inbox's lock and without waiting: the main thread may have read it all meanwhile.
             inbox.look()
@@ -249,7 +256,9 @@ class AsyncServer:
         self._nursery.cancel_scope.cancel()
 
     def _sort(self) -> None:
-        """Begin what there is room for, in the order it came; no checkpoint in here."""
+        """Begin what there is room for, in the order it came, save what waits for the end of a session; no checkpoint
+        in here.
+        """
         inbox = self._inbox
         while inbox.cancelled:
             self._cancel(inbox.cancelled.popleft())
@@ -258,30 +267,32 @@ class AsyncServer:
             while inbox.waiting:
                 self._refuse(inbox.waiting.popleft(), Refused("leaving", "this worker has been told to leave"))
         kept: list[Message] = []
+        ends = SessionEnds(self._job)
         while inbox.waiting:
             request = inbox.waiting.popleft()
             name = request.get("command")
             id_of(request)
             if "cancelled" in request:
                 self._refuse(request, taken_back())
-            elif type(name) is str and name in self._async:
-                if len(self._scopes) < self._concurrency:
-                    self._begin(request)
-                else:
-                    kept.append(request)
-            elif self._job is None:
-                self._hand_over(request)
-            else:
+                continue
+            together = type(name) is str and name in self._async
+            room = len(self._running) < self._concurrency if together else self._job is None
+            if not room or ends.holds(request, chain((each for _, each in self._running.values()), kept)):
+                if len(kept) >= _WAITING and name != "cleanup_session":  # that is promised, and waits for all others
+                    self._refuse(request, Refused("busy", f"{_WAITING} requests wait here already"))
+                    continue
                 kept.append(request)
-            if len(kept) > _WAITING:
-                self._refuse(kept.pop(), Refused("busy", f"{_WAITING} requests wait here already"))
+            elif together:
+                self._begin(request)
+            else:
+                self._hand_over(request)
+            ends.passed(request)
         inbox.waiting.extendleft(reversed(kept))
 
     def _cancel(self, request_id: int) -> None:
-        scope = self._scopes.get(request_id)
         interrupts = self._executor.interrupts
-        if scope is not None:
-            scope.cancel()
+        if request_id in self._running:
+            self._running[request_id][0].cancel()
         elif self._job is not None and self._job.get("id") == request_id:
             # Either the main thread finds the one when it begins the command, or it has begun and finds the other.
             self._job["cancelled"] = True
@@ -327,7 +338,8 @@ class AsyncServer:
             self._send(executor.raised(request_id, exc, session_used=False))
             return  # noqa: ASYNC104  # as above
         self._mark(request_id)
-        scope = self._scopes[request_id] = trio.CancelScope()
+        scope = trio.CancelScope()
+        self._running[request_id] = scope, request
         self._nursery.start_soon(self._run, request_id, command, arguments, session, scope)
 
     async def _run(  # noqa: ASYNC910  # a task of the server's, for whom only its end matters
@@ -347,12 +359,12 @@ class AsyncServer:
                 result = await awaitable
         except trio.Cancelled:
             # Not by its own scope: the worker ends.
-            del self._scopes[request_id]
+            del self._running[request_id]
             raise
         except BaseException as exc:  # noqa: ASYNC103  # whatever a command raises is its answer
             if self._nursery.cancel_scope.cancel_called:
                 # What it raises as it is torn down, a group with a Cancelled among it, is no outcome of its own.
-                del self._scopes[request_id]
+                del self._running[request_id]
                 return  # noqa: ASYNC104, ASYNC910  # as above
             leaving = _system_exit(exc)
             if leaving is not None:
@@ -365,7 +377,7 @@ class AsyncServer:
                 reply = executor.raised(request_id, refusal, session_used=used)
             else:
                 reply = executor.returned(request_id, result, session_used=used)
-        del self._scopes[request_id]
+        del self._running[request_id]
         self._send(reply)
         self._wake()
 

@@ -26,6 +26,7 @@ from ._mock_commands import Commands
 from ._mock_job import Job, exited, init_error
 from ._mock_pipe import open_pair
 from ._mock_script import CrashPoint, InitFailure, ReceivedCommand
+from ._mock_turns import has_to_wait, turn_of, turns_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -83,7 +84,7 @@ class MockWorker:
         self._starting = trio.Lock()
         self._saying = trio.Lock()
         self._running: Job | None = None
-        self._scopes: dict[int, trio.CancelScope] = {}
+        self._together: dict[int, Job] = {}  # the async ones, by their ids
 
     def __repr__(self) -> str:
         state = self._exit or ("frozen" if self._frozen else "alive")
@@ -280,10 +281,14 @@ class MockWorker:
     ) -> bool:
         """Begin what there is room for, in order; False if something is no request."""
         async with self._starting:
+            before = turns_of((*self._together.values(), self._running))
             for message in tuple(self._waiting):
                 together = message.get("command") in asynchronous
-                room = len(self._scopes) < concurrency if together else self._running is None
-                if not room and "cancelled" not in message and not commands.stopping:
+                room = len(self._together) < concurrency if together else self._running is None
+                turn = turn_of(message)
+                waits = not room or has_to_wait(turn, before)
+                before.append(turn)
+                if waits and "cancelled" not in message and not commands.stopping:
                     continue
                 self._waiting.remove(message)
                 job = await self._begin(message, commands)
@@ -291,7 +296,7 @@ class MockWorker:
                     return False
                 job.together = together
                 if together:
-                    self._scopes[job.received.wire_id] = job.scope
+                    self._together[job.received.wire_id] = job
                 elif room:
                     self._running = job
                 nursery.start_soon(run, job)
@@ -354,7 +359,7 @@ class MockWorker:
             reply = await self._answer(job, commands)
         finally:
             if job.together:
-                self._scopes.pop(job.received.wire_id, None)
+                self._together.pop(job.received.wire_id, None)
             elif self._running is job:
                 self._running = None
         if job.interrupted:
@@ -413,8 +418,8 @@ class MockWorker:
                 self._waiting.append(message)
             elif self._running is not None and self._running.received.wire_id == wire_id:
                 self._running.cancelled = True
-            elif isinstance(wire_id, int) and wire_id in self._scopes:
-                self._scopes[wire_id].cancel()
+            elif isinstance(wire_id, int) and wire_id in self._together:
+                self._together[wire_id].scope.cancel()
             else:
                 for waiting in self._waiting:
                     if waiting.get("id") == wire_id:
@@ -471,7 +476,7 @@ class MockWorker:
     def _leaves(self) -> bool:
         """Tell whether it has been told to leave and has finished all it had begun."""
         stopping = self._commands is not None and self._commands.stopping
-        return stopping and self._running is None and not self._scopes
+        return stopping and self._running is None and not self._together
 
     async def _say(self, data: bytes) -> None:
         rest = memoryview(data)
