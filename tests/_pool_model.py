@@ -14,8 +14,7 @@ and whether an abandoned command is called off in its worker or runs on.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from _pool_model_parts import (
     COUNTED,
@@ -23,6 +22,7 @@ from _pool_model_parts import (
     GRACE,
     MAX_SESSIONS,
     RESET_AFTER,
+    STEP,
     TTL,
     Call,
     Kind,
@@ -32,125 +32,34 @@ from _pool_model_parts import (
     State,
     Worker,
 )
+from _pool_model_state import ModelState
 
 from trio_pool import WorkerRole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from trio_pool import RetryPolicy
 
-class Model:
-    """One pool.
 
-    Places for what a pool is to do beyond this: overflow workers would be slots that come and go in `settle`,
-    resizing changes `slots`, draining ends `submit`.
+class Model(ModelState):
+    """One pool, and what happens in it.
+
+    It has no overflow workers, and commands are sync ones: what both do is looked at by `test_pool_promises.py`.
     """
 
-    def __init__(self, size: int, standby: int, max_queue: int, now: float, seen: Seen) -> None:
-        self.now = now
-        self.max_queue = max_queue
-        self.size = size
-        self.slots = [Slot() for _ in range(size + standby)]
-        self.calls: dict[int, Call] = {}
-        self.sessions: dict[str, Session] = {}
-        self.submitted = 0
-        self.counts: Counter[str] = Counter()
+    def __init__(self, size: int, standby: int, max_queue: int, retry: RetryPolicy, now: float, seen: Seen) -> None:
+        super().__init__(size, standby, max_queue, retry, now)
         self._spawn(range(size + standby), seen)
-
-    # -- what can be asked of it ---------------------------------------------------------------------------------------
-
-    @property
-    def workers(self) -> list[Worker]:
-        """Return the workers there are."""
-        return [slot.worker for slot in self.slots if slot.worker is not None]
-
-    @property
-    def serving(self) -> list[Worker]:
-        """Return those that take requests."""
-        return [worker for worker in self.workers if worker.role is WorkerRole.SERVING]
-
-    @property
-    def waiting(self) -> list[Call]:
-        """Return who waits for a worker, the first in line first."""
-        return sorted(
-            (call for call in self.calls.values() if call.state is State.WAITING), key=lambda call: call.number
-        )
-
-    def pending(self, kind: Kind, *states: State) -> list[int]:
-        """Return the keys of the calls of a kind whose callers still wait, or hold a lease."""
-        return [
-            call.key
-            for call in self.calls.values()
-            if call.kind is kind and call.result is None and (not states or call.state in states)
-        ]
-
-    def finishable(self) -> list[int]:
-        """Return the commands that run and may be told to end."""
-        return [worker.wire[0].key for worker in self.workers if worker.wire and not worker.frozen]
-
-    def able(self, call: Call) -> list[Worker]:
-        """Return the workers that may start a waiting call now."""
-        idle = [worker for worker in self.serving if worker.holds is None]
-        session = call.session
-        if session is None:
-            return idle
-        for other in self.calls.values():
-            ahead = other.state is State.RUNNING or (other.state is State.WAITING and other.number < call.number)
-            if other.session is session and other.kind is not Kind.INNER and other is not call and ahead:
-                return []
-        if session.home is not None:
-            return [worker for worker in idle if worker is session.home]
-        fewest = min((self.lodgers(worker) for worker in idle), default=0)
-        return [worker for worker in idle if self.lodgers(worker) == fewest]
-
-    def lodgers(self, worker: Worker) -> int:
-        """Return how many sessions live in a worker."""
-        return sum(session.home is worker for session in self.sessions.values())
-
-    def next_event(self) -> float:
-        """Return when something happens by itself."""
-        return min(
-            min((call.due for call in self.calls.values()), default=math.inf),
-            min((worker.kill_at for worker in self.workers), default=math.inf),
-            min((slot.restart_at for slot in self.slots), default=math.inf),
-            min((session.last_used + TTL for session in self.sessions.values()), default=math.inf),
-        )
-
-    def picture(self) -> dict[str, Any]:
-        """Return all that can be seen of it."""
-        asked = [call for call in self.calls.values() if call.kind in (Kind.COMMAND, Kind.LEASE)]
-        open_calls = [call for call in asked if call.result is None]
-        return {
-            "results": {key: call.result for key, call in self.calls.items()},
-            "metrics": {
-                "submitted": self.submitted,
-                "queued": len(self.waiting),
-                "running": sum(call.state is not State.WAITING for call in open_calls),
-                **{name: self.counts[name] for name in ("ok", "failed", "timed_out", "cancelled", "rejected")},
-            },
-            "counts": (self.size, len(self.serving), len(self.workers) - len(self.serving)),
-            "workers": [self._worker_picture(slot) for slot in self.slots],
-            "sessions": {
-                session.name: "lost" if session.lost else session.home.incarnation if session.home else "unbound"
-                for session in self.sessions.values()
-            },
-        }
-
-    def _worker_picture(self, slot: Slot) -> tuple[object, ...]:
-        worker = slot.worker
-        if worker is None:
-            return ("starting", None, False, None)
-        held = worker.holds
-        status = "ready" if held is None else "busy"
-        # No time passes while a worker that can begin what it was sent has not.
-        begun = held is not None and (held.begun or not worker.frozen)
-        return (worker.incarnation, status, None if held is None else held.number, begun, worker.role)
 
     # -- what callers do -----------------------------------------------------------------------------------------------
 
     def submit(self, call: Call, name: str | None, timeout: float, seen: Seen) -> None:
         """Somebody asks for a command or a lease."""
         self.calls[call.key] = call
+        if self.draining:
+            call.state, call.result = State.OVER, "PoolClosed not_executed"
+            return
         known = name in self.sessions
         if name is not None:
             if not known and len(self.sessions) >= MAX_SESSIONS:
@@ -158,8 +67,8 @@ class Model:
                 return
             call.session = self.sessions.setdefault(name, Session(name, self.now))
             call.session.last_used = self.now
-        self.submitted += 1
-        call.number = self.submitted
+        self.submitted_at.append(self.now)
+        call.number = len(self.submitted_at)
         if call.session is not None and call.session.lost:
             self.end(call, "SessionLost not_executed")
             return
@@ -179,6 +88,8 @@ class Model:
         if call.kind is Kind.LEASE and call.state is not State.WAITING:
             # One granted in this very moment never got to its holder.
             self.leave(key, "cancelled", seen, counted="cancelled" if call.granted_at == self.now else "failed")
+        elif call.kind is Kind.MANAGEMENT:
+            call.result = "cancelled"
         elif call.kind is Kind.INNER:
             call.result = "cancelled"
             self._called_off(call, seen)
@@ -222,6 +133,8 @@ class Model:
 
     def track_session(self, name: str) -> str:
         """Somebody makes a session known."""
+        if self.draining:
+            return "PoolClosed not_executed"
         if name not in self.sessions and len(self.sessions) >= MAX_SESSIONS:
             return "SessionLimit not_executed"
         self.sessions.setdefault(name, Session(name, self.now)).last_used = self.now
@@ -239,10 +152,48 @@ class Model:
         if home is not None:
             home.wire.append(Call(0, Kind.CLEANUP))
             self.run(home, seen)
+            self._let_go()
         return "ok"
 
+    def drain(self, key: int) -> None:
+        """Somebody has the pool take nothing new, and waits for the end of what is there."""
+        self.draining = True
+        self.calls[key] = Call(key, Kind.MANAGEMENT, state=State.OVER)
+        self._end_draining()
+
+    def _end_draining(self) -> None:
+        if not self.pending(Kind.COMMAND) and not self.pending(Kind.LEASE):
+            for key in self.pending(Kind.MANAGEMENT):
+                self.calls[key].result = "ok"
+
+    def resize(self, key: int, size: int, seen: Seen) -> None:
+        """Somebody wants so many workers to serve: the least burdened leave, or those that leave and stand by serve."""
+        if self.draining:
+            self.note(key, "PoolClosed not_executed")
+            return
+        self.note(key, "ok")
+        self.size = size
+
+        def burden(worker: Worker) -> tuple[int, bool, int]:
+            return self.lodgers(worker), worker.holds is not None, -worker.slot
+
+        if leaving := sorted(self.serving, key=burden)[: max(0, len(self.serving) - size)]:
+            for worker in leaving:
+                worker.role = WorkerRole.LEAVING
+            self._let_go()
+        else:
+            while self._promote(seen, WorkerRole.LEAVING) or self._promote(seen, WorkerRole.STANDBY):
+                pass
+        wanted = (WorkerRole.SERVING, WorkerRole.STANDBY)
+        kept = [index for index, slot in self.slots.items() if slot.worker is None or slot.worker.role in wanted]
+        excess = len(kept) - size - self.standby
+        for index in sorted(index for index in kept if self.slots[index].worker is None)[: max(0, excess)]:
+            del self.slots[index]
+        for index in sorted(seen.incarnations.keys() - self.slots.keys())[: max(0, -excess)]:
+            self.slots[index] = Slot(restart_at=self.now)
+
     def note(self, key: int, result: str) -> None:
-        """Take note of what a call about a session was told at once."""
+        """Take note of what a call about a session, or the size, was told at once."""
         self.calls[key] = Call(key, Kind.MANAGEMENT, state=State.OVER, result=result)
 
     # -- what happens in workers ---------------------------------------------------------------------------------------
@@ -265,10 +216,12 @@ class Model:
         """Have a worker begin what is first on its wire."""
         while not worker.frozen and worker.wire and not worker.wire[0].begun:
             call = worker.wire[0]
-            if call.kind is Kind.CLEANUP or (call.result is not None and call.key not in seen.began):
+            entered = seen.began[call.key] > call.entries
+            if call.kind is Kind.CLEANUP or (call.result is not None and not entered):
                 self._answered(worker, call, seen, used=False)  # the latter was taken back before it had begun
-            elif call.key in seen.began:
+            elif entered:
                 call.begun = True
+                call.entries += 1
             else:
                 break  # before it could, its worker dies or its caller leaves; otherwise `_worker_picture` objects
         if worker.left and not worker.wire:
@@ -315,17 +268,20 @@ class Model:
         """A worker dies; the next one starts when time passes next, be it no time at all."""
         place = self.slots[worker.slot]
         place.worker = None
-        if worker.role is WorkerRole.SERVING:
-            self._promote(seen)
+        if worker.role is None or worker.role is WorkerRole.LEAVING:
+            del self.slots[worker.slot]  # nobody comes after it
+        while self._promote(seen, WorkerRole.STANDBY):
+            pass
         held = worker.holds
-        if held is not None and held.session is not None and held.begun:
+        failure = None if held is None or not held.begun else self._judge(held, planned=planned)
+        if held is not None and held.session is not None and failure is not None:
             held.session.used = True  # nobody can know
         for session in self.sessions.values():
             if session.home is worker:
                 session.home = None
                 session.lost = session.used
         if held is not None:
-            self._bereave(held)
+            self._bereave(held, failure)
         for call in worker.wire:
             if call.kind is Kind.INNER:
                 call.state = State.OVER
@@ -341,31 +297,67 @@ class Model:
         delay = 0.0 if planned or place.attempts == 1 else DELAY * 2 ** (place.attempts - 2)
         place.restart_at = self.now + delay
 
-    def _bereave(self, call: Call) -> None:
+    def _judge(self, call: Call, *, planned: bool) -> str | None:
+        """Return what is told to the caller of something that its worker had begun; None if it is tried again."""
+        crashed = "WorkerCrashed maybe_executed"
+        if call.kind is Kind.LEASE or call.result is not None:
+            return crashed
+        call.ran = True
+        call.deaths += not planned
+        if call.deaths >= self.retry.poison_after:
+            return "PoisonRequest maybe_executed"
+        session = call.session
+        moved = session is None or (self.sessions.get(session.name) is session and not session.used)
+        if not call.idempotent or call.retries >= self.retry.max_retries or not moved:
+            return crashed
+
+        def lately(times: list[float]) -> int:
+            return sum(int(when) >= int(self.now) - 10 for when in times)
+
+        if lately(self.retried_at) + 1 > max(self.retry.min_budget, self.retry.budget * lately(self.submitted_at)):
+            return crashed
+        call.retries += 1
+        self.retried_at.append(self.now)
+        return None
+
+    def _bereave(self, call: Call, failure: str | None) -> None:
         """Settle the call a dead worker held."""
         call.state, call.worker = State.OVER, None
         if call.result is not None or call.kind is Kind.LEASE:
             return
         session = call.session
-        if call.begun:
-            self.end(call, "WorkerCrashed maybe_executed")
+        if failure is not None:
+            self.end(call, failure)
         elif session is not None and self.sessions.get(session.name) is not session:
             self.end(call, "SessionNotFound not_executed")
         elif session is not None and session.lost:
             self.end(call, "SessionLost not_executed")
         else:
             call.state, call.wait_until = State.WAITING, self.now + call.patience
-            call.written = call.written or call.sent_at < self.now or None
+            call.written = call.written or call.begun or call.sent_at < self.now or None
+            call.begun = False
 
-    def _promote(self, seen: Seen) -> None:
-        """Have a standby serve: what waits has it, before it is known what the lost worker leaves behind."""
-        standby = [worker for worker in self.workers if worker.role is WorkerRole.STANDBY]
-        if standby:
-            min(standby, key=lambda worker: worker.incarnation not in seen.serving).role = WorkerRole.SERVING
+    def _promote(self, seen: Seen, role: WorkerRole) -> bool:
+        """Have one of these serve, if one is missing: what waits has it, before it is known what a lost one leaves."""
+        found = self.having(role) if len(self.serving) < self.size else []
+        if found:
+            order = {incarnation: place for place, incarnation in enumerate(reversed(seen.promoted))}
+            max(found, key=lambda worker: order.get(worker.incarnation, -1)).role = WorkerRole.SERVING
             self.settle(seen)
+        return bool(found)
+
+    def _let_go(self) -> None:
+        """Stop those that leave and have nothing left to do."""
+        for worker in self.having(WorkerRole.LEAVING):
+            if worker.holds is None and not self.lodgers(worker):
+                worker.role, worker.kill_at = None, self.now + STEP
+                if not worker.frozen:
+                    del self.slots[worker.slot]
 
     def _spawn(self, slots: Iterable[int], seen: Seen) -> None:
         """Start workers at once: as many serve as are missing, no matter which, and the others stand by."""
+        slots = list(slots)
+        assert seen.incarnations.keys() >= {*slots}, f"workers start in {slots}, and there are {seen.incarnations}"
         for slot in sorted(slots, key=lambda slot: seen.incarnations[slot] not in seen.serving):
             incarnation = seen.incarnations[slot]
             role = WorkerRole.SERVING if len(self.serving) < self.size else WorkerRole.STANDBY
@@ -396,10 +388,13 @@ class Model:
                 call.sent_at = self.now
                 worker.wire.append(call)
                 self.run(worker, seen)
+        self._let_go()
 
     def end(self, call: Call, result: str, counted: str | None = None) -> None:
         """Tell a caller the outcome."""
         assert call.result is None
+        if call.ran:
+            result = result.replace("not_executed", "maybe_executed")
         call.result = result
         if call.state is State.WAITING:
             call.state = State.OVER
@@ -408,6 +403,7 @@ class Model:
         self.counts[counted or COUNTED.get(result, "failed")] += 1
         if call.session is not None and self.sessions.get(call.session.name) is call.session:
             call.session.last_used = self.now
+        self._end_draining()
 
     def elapse(self, now: float, seen: Seen) -> None:
         """Let everything happen that is due by now; no two such things are, but for a start without delay."""
@@ -419,9 +415,11 @@ class Model:
                 self.end(call, "CommandTimeout maybe_executed")
                 self.abandon(call, seen)
         for worker in self.workers:
-            if worker.kill_at <= now:
+            if worker.kill_at <= now and worker.role is None and worker.stops == 0:
+                worker.stops, worker.kill_at = 1, now + STEP
+            elif worker.kill_at <= now:
                 self.die(worker, planned=True, seen=seen)
-        self._spawn([slot for slot, place in enumerate(self.slots) if place.restart_at <= now], seen)
+        self._spawn([slot for slot, place in self.slots.items() if place.restart_at <= now], seen)
         for session in [session for session in self.sessions.values() if session.last_used + TTL <= now]:
             if any(call.session is session and call.state is not State.OVER for call in self.calls.values()):
                 session.last_used = now

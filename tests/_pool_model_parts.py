@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -15,6 +16,8 @@ GRACE: Final = 0.53
 TTL: Final = 7.39
 DELAY: Final = 0.217
 """The delay of the second restart in a row; the first is immediate, each further one takes twice as long."""
+STEP: Final = 0.4
+"""Seconds that a worker which is stopped has to hear of it, and once more to obey a signal."""
 RESET_AFTER: Final = 5.0
 """After how long a worker counts as stable."""
 MAX_SESSIONS: Final = 3
@@ -28,7 +31,7 @@ class Kind(StrEnum):
     INNER = "inner"
     """A command of a lease's holder: not a submission."""
     MANAGEMENT = "management"
-    """Something about a session that is done at once."""
+    """Something about a session or the size, which is done at once, or the wait for the end of all that is there."""
     CLEANUP = "cleanup"
     """What tells a worker that a session has ended; it is done as soon as the worker reads it."""
 
@@ -64,8 +67,10 @@ class Seen:
     """The latest worker of each slot."""
     serving: frozenset[int] = frozenset()
     """The workers that serve."""
-    began: frozenset[int] = frozenset()
-    """The commands that were ever entered."""
+    promoted: list[int] = attrs.Factory(list)
+    """Those that came to serve when others were lost or too few, in this order."""
+    began: Counter[int] = attrs.Factory(Counter)
+    """How often each command was entered so far."""
     called_off: frozenset[int] = frozenset()
     """Those that left before they were told to."""
 
@@ -88,7 +93,8 @@ class Worker:
     slot: int
     incarnation: int
     started_at: float
-    role: WorkerRole
+    role: WorkerRole | None
+    """What it is there for; None once it is being stopped, which only takes time if it is frozen."""
     frozen: bool = False
     holds: Call | None = None
     wire: list[Call] = attrs.Factory(list)
@@ -96,6 +102,8 @@ class Worker:
     left: bool = False
     """Its lease was left with replies due."""
     kill_at: float = math.inf
+    stops: int = 0
+    """On which step of being stopped it is."""
 
 
 @attrs.define(eq=False)
@@ -124,6 +132,14 @@ class Call:
     worker: Worker | None = None
     begun: bool = False
     sent_at: float = math.nan
+    entries: int = 0
+    """How often it has begun."""
+    idempotent: bool = False
+    ran: bool = False
+    """A worker that is dead had begun it."""
+    deaths: int = 0
+    """Of how many workers that was the end, as far as is known."""
+    retries: int = 0
     written: bool | None = False
     """A worker that is dead was written a byte of it; None if that worker died in the very moment."""
     granted_at: float = math.nan

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import queue
 import threading
+from collections import Counter
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ import trio.testing
 from _pool_model_parts import DELAY, GRACE, MAX_SESSIONS, RESET_AFTER, TTL, Seen
 
 import trio_pool
-from trio_pool import RequestDispatched, TrioPoolError
+from trio_pool import RequestDispatched, TrioPoolError, WorkerPromoted
 from trio_pool.bridge import Session  # noqa: TC001  # a worker looks at the annotation
 from trio_pool.testing import MockPort
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import signal
     from collections.abc import Awaitable, Callable, Mapping
 
-    from trio_pool import PoolEvent, PoolStatus, PoolWorker, SessionInfo, SessionPool
+    from trio_pool import PoolEvent, PoolStatus, PoolWorker, RetryPolicy, SessionInfo, SessionPool
 
 SHUTDOWN_GRACE = 0.0
 """No worker that is about to start, and no time limit, gets in before a pool that closes."""
@@ -42,9 +43,9 @@ class Stage:
         size: How many workers serve.
         standby: How many stand by.
         max_queue: How many requests may wait.
+        retry: The policy for idempotent requests.
         overflow: How many may help out.
         concurrency: How many async commands a worker may run at once; 0 for workers that know none.
-        retry: The policy for idempotent requests.
     """
 
     def __init__(
@@ -52,10 +53,10 @@ class Stage:
         size: int,
         standby: int,
         max_queue: int,
+        retry: RetryPolicy,
         *,
         overflow: int = 0,
         concurrency: int = 0,
-        retry: Mapping[str, float] | None = None,
     ) -> None:
         self.clock = trio.testing.MockClock()
         self.port = MockPort()
@@ -84,7 +85,7 @@ class Stage:
             overflow=overflow,
             concurrency=concurrency or 1,
             max_queue=max_queue,
-            retry=retry or {},
+            retry=retry,
             abandon_grace=GRACE,
             shutdown_grace=SHUTDOWN_GRACE,
             sessions={"ttl": TTL, "max_sessions": MAX_SESSIONS},
@@ -253,27 +254,30 @@ class Stage:
 
     def seen(self, since: int) -> Seen:
         """Return what the pool chose to do, from one event on."""
-        seen = Seen(results=dict(self.results), began=frozenset(self.began), called_off=frozenset(self.called_off))
+        seen = Seen(results=dict(self.results), began=Counter(self.began), called_off=frozenset(self.called_off))
         seen.incarnations = {info.slot: info.incarnation for info in self.status.workers}
         seen.serving = frozenset(info.incarnation for info in self.status.workers if info.role == "serving")
         for event in self.events[since:]:
             if isinstance(event, RequestDispatched):
                 seen.dispatched.setdefault(event.request_id, []).append(event.incarnation)
+            elif isinstance(event, WorkerPromoted):
+                seen.promoted.append(event.incarnation)
         return seen
 
     def picture(self) -> dict[str, Any]:
         """Return all that can be seen of the pool, as `Model.picture` does."""
         status = self.status
         metrics = status.metrics
-        names = ("submitted", "queued", "running", "ok", "failed", "timed_out", "cancelled", "rejected")
-        ready = sum(info.status in ("ready", "busy") for info in status.workers if info.role == "serving")
+        names = ("retries", "submitted", "queued", "running", "ok", "failed", "timed_out", "cancelled", "rejected")
+        able = [info.role for info in status.workers if info.status in ("ready", "busy")]
+        ready = len(able) - status.standby
         busy = sum(info.status == "busy" for info in status.workers)
         assert (status.ready, status.busy, status.queued) == (ready, busy, metrics.queued)
         assert status.sessions == len(self.sessions)
         return {
             "results": dict(self.results),
             "metrics": {name: getattr(metrics, name) for name in names},
-            "counts": (status.size, status.ready, status.standby),
+            "counts": (status.size, *(able.count(role) for role in ("serving", "leaving", "standby"))),
             "workers": [
                 (info.incarnation, str(info.status), info.request_id, info.begun, info.role)
                 if info.status != "starting"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import os
 import signal
+from collections import Counter
 from copy import deepcopy
 from functools import partial
 from itertools import permutations, product
@@ -23,7 +24,7 @@ from _pool_stage import Stage
 from hypothesis import HealthCheck, assume, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from trio_pool import Outcome, RequestDispatched, RequestRedispatched
+from trio_pool import Outcome, RequestDispatched, RequestRedispatched, RequestRetried, RetryPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -35,10 +36,17 @@ NAMES = st.sampled_from([*"abcd"[: MAX_SESSIONS + 1]])
 OWNERS = st.sampled_from(["a", "b", "c", "d", None, None, None])
 MOMENT = 0.001
 """Passes before each step, so that nothing is due at the very moment something else is."""
+SIZES = st.integers(1, 4)
 PATIENCE = st.sampled_from([0.05, 2.03, 60.0])
 """Seconds a caller waits for a worker."""
 BUDGET = st.sampled_from([3.1, 60.0])
 """Seconds a command has in all."""
+RETRIES = [
+    RetryPolicy(max_retries=1, poison_after=2, min_budget=2, budget=0.3),
+    RetryPolicy(max_retries=2, poison_after=2),
+    RetryPolicy(max_retries=2, poison_after=3, min_budget=1, budget=0.2),
+]
+"""Each of the limits is the first to be met in one of them."""
 ENDS = st.sampled_from(["ok", "ok", "ok", "raise", "exit"])
 
 
@@ -60,14 +68,16 @@ class Action(NamedTuple):
 class Pools(RuleBasedStateMachine):
     """Does the same to both."""
 
-    @initialize(size=st.integers(1, 3), standby=st.integers(0, 2), max_queue=st.integers(1, 4))
-    def begin(self, size: int, standby: int, max_queue: int) -> None:
+    @initialize(
+        size=st.integers(1, 3), standby=st.integers(0, 2), max_queue=st.integers(1, 4), retry=st.sampled_from(RETRIES)
+    )
+    def begin(self, size: int, standby: int, max_queue: int, retry: RetryPolicy) -> None:
         """Open both."""
         self.keys = 0
         self.differ = False
-        self.stage = Stage(size, standby, max_queue)
+        self.stage = Stage(size, standby, max_queue, retry)
         self.stage.do()
-        self.model = Model(size, standby, max_queue, self.stage.now, self.stage.seen(0))
+        self.model = Model(size, standby, max_queue, retry, self.stage.now, self.stage.seen(0))
 
     def teardown(self) -> None:
         """Close the pool with whatever is under way, and look at the whole of what has happened."""
@@ -132,16 +142,17 @@ class Pools(RuleBasedStateMachine):
 
     # -- what can be done ----------------------------------------------------------------------------------------------
 
-    def command(self, owner: str | None, uses: bool, patience: float, budget: float) -> Action:
+    def command(self, owner: str | None, uses: bool, patience: float, budget: float, *, idempotent: bool) -> Action:
         """Somebody asks for a command, in a session or without."""
         key, uses = self.new_key(), uses and owner is not None
 
         async def perform() -> None:  # noqa: ASYNC124  # an action is async
             execute = partial(self.stage.execute, key, owner, "use" if uses else "work")
-            self.stage.start(key, lambda: execute(budget=budget, patience=patience))
+            self.stage.start(key, lambda: execute(budget=budget, patience=patience, idempotent=idempotent))
 
         def predict(model: Model, seen: Seen) -> None:
-            model.submit(Call(key, Kind.COMMAND, uses=uses, patience=patience), owner, budget, seen)
+            call = Call(key, Kind.COMMAND, uses=uses, patience=patience, idempotent=idempotent)
+            model.submit(call, owner, budget, seen)
 
         return Action(f"command {key}", perform, predict)
 
@@ -199,11 +210,13 @@ class Pools(RuleBasedStateMachine):
         slot, incarnation = worker.slot, worker.incarnation
 
         def predict(model: Model, seen: Seen) -> None:
-            target = model.slots[slot].worker
+            target = model.slots[slot].worker if slot in model.slots else None
             if target is None or target.incarnation != incarnation:
                 return  # it died meanwhile
             if sig is signal.SIGSTOP:
                 target.frozen = True
+            elif sig is signal.SIGCONT and target.role is None:
+                model.die(target, planned=True, seen=seen)  # it was asked to stop, and now it does
             elif sig is signal.SIGCONT:
                 target.frozen = False
                 model.run(target, seen)
@@ -233,18 +246,38 @@ class Pools(RuleBasedStateMachine):
 
         return Action(f"track {name}", perform, lambda model, _: model.note(key, model.track_session(name)))
 
-    # Here belong, once the pool has them: resizing, draining, and requests that are idempotent.
+    def resize(self, size: int) -> Action:
+        """Somebody wants another size."""
+        key = self.new_key()
+
+        async def perform() -> None:  # noqa: ASYNC124  # an action is async
+            self.stage.start(key, lambda: self.stage.pool.resize(size))
+
+        return Action(f"resize {size}", perform, lambda model, seen: model.resize(key, size, seen))
+
+    def drain(self) -> Action:
+        """Somebody empties the pool."""
+        key = self.new_key()
+
+        async def perform() -> None:  # noqa: ASYNC124  # an action is async
+            self.stage.start(key, self.stage.pool.drain)
+
+        return Action(f"drain {key}", perform, lambda model, _: model.drain(key))
 
     def request(self, data: st.DataObject) -> Action:
         """Draw a request of any kind."""
         if data.draw(st.booleans()):
             return self.lease(data.draw(OWNERS), data.draw(PATIENCE))
-        return self.command(data.draw(OWNERS), data.draw(st.booleans()), data.draw(PATIENCE), data.draw(BUDGET))
+        owner, uses, idempotent = data.draw(OWNERS), data.draw(st.booleans()), data.draw(st.booleans())
+        return self.command(owner, uses, data.draw(PATIENCE), data.draw(BUDGET), idempotent=idempotent)
 
     def disturbance(self, data: st.DataObject) -> Action:
         """Draw anything else that can be done now, but for freezing: that holds up what is done at the same time."""
         model = self.model
-        choices: list[Callable[[], Action]] = [lambda: self.end_session(data.draw(NAMES))]
+        choices: list[Callable[[], Action]] = [
+            lambda: self.end_session(data.draw(NAMES)),
+            lambda: self.resize(data.draw(SIZES)),
+        ]
         if held := model.pending(Kind.LEASE, State.RUNNING, State.OVER):
             choices.append(lambda: self.leave(data.draw(st.sampled_from(held)), "ok"))
         if callers := [key for kind in Kind for key in model.pending(kind)]:
@@ -259,11 +292,19 @@ class Pools(RuleBasedStateMachine):
 
     # -- rules ---------------------------------------------------------------------------------------------------------
 
-    @rule(owners=st.lists(OWNERS, min_size=1, max_size=4), uses=st.booleans(), patience=PATIENCE, budget=BUDGET)
-    def commands_are_asked_for(self, owners: list[str | None], uses: bool, patience: float, budget: float) -> None:
+    @rule(
+        owners=st.lists(OWNERS, min_size=1, max_size=4),
+        uses=st.booleans(),
+        patience=PATIENCE,
+        budget=BUDGET,
+        idempotent=st.booleans(),
+    )
+    def commands_are_asked_for(
+        self, owners: list[str | None], uses: bool, patience: float, budget: float, idempotent: bool
+    ) -> None:
         """Several at a time, for a queue that is mostly empty shows little."""
         for owner in owners:
-            self.play(self.command(owner, uses, patience, budget))
+            self.play(self.command(owner, uses, patience, budget, idempotent=idempotent))
 
     @rule(owner=OWNERS, patience=PATIENCE)
     def a_worker_is_leased(self, owner: str | None, patience: float) -> None:
@@ -321,6 +362,15 @@ class Pools(RuleBasedStateMachine):
     def a_session_is_tracked(self, name: str) -> None:
         self.play(self.track_session(name))
 
+    @rule(size=SIZES)
+    def the_pool_is_resized(self, size: int) -> None:
+        self.play(self.resize(size))
+
+    @precondition(lambda self: self.keys >= 15)  # not before much is under way, for nothing new comes after it
+    @rule()
+    def the_pool_is_drained(self) -> None:
+        self.play(self.drain())
+
     @rule(data=st.data())
     def two_things_happen_at_once(self, data: st.DataObject) -> None:
         """What comes of it is what comes of one after the other."""
@@ -342,8 +392,7 @@ class Pools(RuleBasedStateMachine):
     def the_law_holds(self) -> None:
         """Each submission is in one place."""
         if hasattr(self, "model"):
-            metrics = self.stage.picture()["metrics"]
-            assert metrics.pop("submitted") == sum(metrics.values())
+            self.obey_the_law()
 
     @invariant()
     def nobody_waits_while_a_worker_that_may_serve_is_idle(self) -> None:
@@ -360,14 +409,23 @@ class Pools(RuleBasedStateMachine):
             elif call is next(other for other in self.model.waiting if other.session is call.session):
                 assert homes[call.session.name] not in ready
 
+    def obey_the_law(self) -> None:
+        """See that the counts add up."""
+        metrics = self.stage.picture()["metrics"]
+        del metrics["retries"]
+        assert metrics.pop("submitted") == sum(metrics.values())
+
     def look_back(self) -> None:
         """Look at all that has happened, now that the pool is closed: outcomes, their truth, and order."""
         stage, model = self.stage, self.model
-        assert len(stage.began) == len(set(stage.began)), "no command is entered twice"
+        for key, count in Counter(stage.began).items():
+            assert count <= 1 + model.calls[key].retries, "no command is entered more often than it is tried"
         for key, call in model.calls.items():
             result = stage.results[key]
             if call.result is not None:
                 assert result == call.result, "an outcome never changes"
+            elif call.kind is Kind.MANAGEMENT:
+                assert result == "ok", "a pool that is closed has nothing left to wait for"
             elif call.kind is Kind.LEASE:
                 assert result in (("ok",) if call.state is not State.WAITING else ("PoolClosed not_executed",))
             else:
@@ -381,7 +439,7 @@ class Pools(RuleBasedStateMachine):
         dispatched: dict[str | None, list[int]] = {}
         again: set[int] = set()
         for event in stage.events:
-            if isinstance(event, RequestRedispatched):
+            if isinstance(event, (RequestRedispatched, RequestRetried)):
                 again.add(event.request_id)
             elif isinstance(event, RequestDispatched) and event.request_id not in again:
                 dispatched.setdefault(event.session_id, []).append(event.request_id)
@@ -389,7 +447,7 @@ class Pools(RuleBasedStateMachine):
             assert numbers == sorted(numbers), "first come, first served"
         metrics = stage.picture()["metrics"]
         assert (metrics["queued"], metrics["running"]) == (0, 0)
-        assert metrics.pop("submitted") == sum(metrics.values())
+        self.obey_the_law()
 
 
 TestPools = Pools.TestCase

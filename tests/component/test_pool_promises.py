@@ -34,7 +34,7 @@ from _pool_stage import Stage
 from hypothesis import HealthCheck, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from trio_pool import Outcome, RequestDispatched, RequestRedispatched, RequestRetried, WorkerRole
+from trio_pool import Outcome, RequestDispatched, RequestRedispatched, RequestRetried, RetryPolicy, WorkerRole
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -108,8 +108,8 @@ class Promises(RuleBasedStateMachine):
         self.results: dict[int, str] = {}
         self.drained = False
         self.failed = False
-        retry = {"max_retries": MAX_RETRIES, "budget": 0.5, "min_budget": 3, "poison_after": 3}
-        self.stage = Stage(size, standby, max_queue, overflow=overflow, concurrency=concurrency, retry=retry)
+        retry = RetryPolicy(max_retries=MAX_RETRIES, budget=0.5, min_budget=3, poison_after=3)
+        self.stage = Stage(size, standby, max_queue, retry, overflow=overflow, concurrency=concurrency)
         self.stage.do()
 
     def teardown(self) -> None:
