@@ -1,10 +1,12 @@
 """Apply each mutation of a table, of mutations.toml if none is named, to a copy of the tree and see its tests fail.
 
 A test that cannot fail proves nothing. Each mutation takes away what one item of the testing strategy, or one
-guarantee, is about; the tests named with it must pass before and fail after. Run from anywhere as ``python docs/document/mutate.py``; the exit
-code is 0 if every mutation was caught, 1 if one was not, 2 if one could not be tried.
+guarantee, is about; the tests named with it must pass before and fail after. Run from anywhere as ``python
+docs/document/mutate.py``; the exit code is 0 if every mutation was caught, 1 if one was not, 2 if one could not be
+tried.
 
-The working tree is never touched: everything happens in a temporary copy of what git knows or would add.
+The working tree is never touched: everything happens in a temporary copy of what git knows or would add. Nor does
+anything outlive a trial, though the very thing that ends workers may be what was taken away.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ import argparse
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Final
@@ -35,6 +39,9 @@ TIMEOUT: Final = 300.0
 
 UNMUTATED: Final = 30.0
 """Seconds a test, of all tests together unmutated: on average they take one, and the slowest of them 30."""
+
+MARK: Final = "TRIO_POOL_MUTATION"
+"""The environment variable by which everything that a tree's tests have started is known; its value is the tree."""
 
 CAUGHT, SURVIVED, BROKEN = "caught", "SURVIVED", "BROKEN"
 
@@ -80,6 +87,7 @@ def run_tests(tree: Path, tests: Sequence[str], timeout: float = TIMEOUT) -> Run
         "PYTHONPATH": str(tree),
         # A cached compilation is trusted by time and size; a mutation may change neither.
         "PYTHONDONTWRITEBYTECODE": "1",
+        MARK: str(tree),
     }
     try:
         process = subprocess.run(  # noqa: S603  # this interpreter, with node ids of ours
@@ -95,6 +103,8 @@ def run_tests(tree: Path, tests: Sequence[str], timeout: float = TIMEOUT) -> Run
         )
     except subprocess.TimeoutExpired:
         return Run({}, f"no end within {timeout:g} s")
+    finally:
+        end_strays(tree)
     # 0: all passed, 1: some failed. Anything else, such as a module that cannot be imported, is no test's verdict.
     if process.returncode not in (0, 1) or not results.is_file():
         return Run({}, f"pytest ended with {process.returncode}: {_last_line(process.stdout)}")
@@ -103,6 +113,20 @@ def run_tests(tree: Path, tests: Sequence[str], timeout: float = TIMEOUT) -> Run
         for name in {nodeid, function_of(nodeid)}:
             ends[name] = "failed" if "failed" in (end, ends.get(name)) else end
     return Run(ends)
+
+
+def end_strays(tree: Path) -> None:
+    """Kill every process that the tests of a tree have started and left behind."""
+    mark = os.fsencode(f"{MARK}={tree}")
+    for folder in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):  # it has ended, or is somebody else's, or is no process at all
+            process = os.pidfd_open(int(folder.name))
+            try:
+                # Held by then, so whatever becomes of its number, it is this one that is looked at and killed.
+                if mark in (folder / "environ").read_bytes().split(b"\0"):
+                    signal.pidfd_send_signal(process, signal.SIGKILL)
+            finally:
+                os.close(process)
 
 
 def _last_line(output: str) -> str:
@@ -161,9 +185,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run as a program; see the module."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--only", action="append", default=[], metavar="ID", help="only the mutations of this item")
-    parser.add_argument(
-        "--table", type=Path, default=MUTATIONS, metavar="FILE", help="the table (default: %(default)s)"
-    )
+    parser.add_argument("--table", type=Path, default=MUTATIONS, metavar="FILE", help="another than mutations.toml")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="how many at a time (default: 1)")
     options = parser.parse_args(arguments)
     mutations = chosen(read_mutations(options.table), options.only)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
+import signal
+import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
@@ -157,8 +160,15 @@ def test_every_test_of_a_guarantee_was_seen_to_fail() -> None:
 
 def test_a_file_of_tests_is_no_test() -> None:
     """What the page says of a guarantee names functions and state machines, each with its file before it."""
-    one = "\n## 1. One\n`tests/a.py`: `test_a`,\n`test_b`\n`tests/b.py`: `TestB`\n"
-    page = f"{one}\n## What is not\n`tests/c.py`: `test_c`"
+    page = """
+## 1. One
+`tests/a.py`: `test_a`,
+`test_b`
+`tests/b.py`: `TestB`
+
+## What is not
+`tests/c.py`: `test_c`
+"""
     tests = {"tests/a.py::test_a", "tests/a.py::test_b", "tests/b.py::TestB::runTest"}
     assert table.named_tests(page) == {"1": tests}
     for section in table.PAGE.read_text(encoding="utf-8").split("\n## ")[1:]:
@@ -253,6 +263,19 @@ def test_only_a_test_that_ran_and_failed_catches_a_mutation(
     assert mutate.try_mutation(tree, mutation(new="undo()")).verdict == verdict
     assert seen == ["undo()\nmore(); more()\n"]
     assert (tree / "thing.py").read_text(encoding="utf-8") == "do()\nmore(); more()\n"
+
+
+def test_nothing_outlives_the_trial_of_a_mutation(tree: Path) -> None:
+    """What the tests of a tree have left behind is killed, and nothing else."""
+
+    def sleeper(of: Path) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(["sleep", "100"], env={**os.environ, mutate.MARK: str(of)})
+
+    with sleeper(tree) as mine, sleeper(tree / "other") as other:
+        mutate.end_strays(tree)
+        assert mine.wait(10) == -signal.SIGKILL
+        assert other.poll() is None
+        other.kill()
 
 
 def test_mutations_can_be_chosen_by_item() -> None:
