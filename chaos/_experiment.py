@@ -26,7 +26,7 @@ from .checking._table import check_all
 from .evidence._evidence import read_evidence
 from .running._control import watch_over
 from .scenario._make_plan import make_plan
-from .scenario._plan_file import read_earlier, read_plan, to_json
+from .scenario._plan_file import read_earlier, to_json
 from .scenario._toml import to_toml
 
 if TYPE_CHECKING:
@@ -105,16 +105,12 @@ def analyze(directory: Path) -> Analysis:
         NoEvidence: The directory holds no run that can be read.
         CannotWrite: The results could not be written.
     """
-    evidence = read_evidence(directory, _read_plan)
+    evidence = read_evidence(directory)
     results = judge(evidence, check_all(evidence))
     path = directory / "results.json"
     with writing(path):
         write_results(path, results)
     return Analysis(evidence=evidence, results=results)
-
-
-def _read_plan(path: Path) -> Plan:
-    return read_plan(path.read_text(encoding="utf-8"), str(path))
 
 
 def _name_latest(directory: Path) -> None:

@@ -20,7 +20,6 @@ from _workers import PATIENCE
 from chaos.checking._finding import Judgement
 from chaos.checking._table import check_all
 from chaos.evidence._evidence import Evidence, read_evidence
-from chaos.scenario._plan_file import read_plan
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +78,7 @@ class Run:
             time.sleep(0.01)
 
     def evidence(self) -> Evidence:
-        return read_evidence(self.directory, lambda path: read_plan(path.read_text(encoding="utf-8")))
+        return read_evidence(self.directory)
 
     def pids(self) -> set[int]:
         """Return the processes of the application and its workers, as far as the history names them."""
@@ -160,7 +159,7 @@ def test_an_interrupted_run_heals_and_closes(tmp_path: Path, runs: list[Run], nu
 def test_a_run_ends_by_its_wall_clock(tmp_path: Path, runs: list[Run]) -> None:
     """Whatever it is doing; the history says so."""
     # Its phases fit in, by the scenario; opening the pool and waiting for its steady state do not.
-    run = Run(tmp_path, seconds=1.0, edit=("schema = 1", "schema = 1\nlimits = { wall_clock = '1.5s' }"))
+    run = Run(tmp_path, seconds=1.0, edit=("schema = 1", "schema = 1\nlimits = { wall_clock = '1.6s' }"))
     runs.append(run)
     assert "ended 0 None" in run.finish()
     assert [record["what"] for record in run.records() if record["type"] == "limit"] == ["wall_clock"]
