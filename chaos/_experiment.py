@@ -15,15 +15,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import attrs
 import trio
 
 from ._about import environment
 from ._output import writing
-from .checking._judge import judge
-from .checking._results import write_results
 from .checking._table import check_all
 from .evidence._evidence import read_evidence
+from .reporting._reports import Reports
 from .running._control import watch_over
 from .scenario._make_plan import make_plan
 from .scenario._plan_file import read_earlier, to_json
@@ -32,10 +30,12 @@ from .scenario._toml import to_toml
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .checking._results import Results
-    from .evidence._evidence import Evidence
     from .scenario._model import Scenario
     from .scenario._plan import Plan
+
+RUNS = Path("chaos-runs")
+"""Where runs go that are given no directory."""
+
 
 RUNS = Path("chaos-runs")
 """Where runs go that are given no directory."""
@@ -98,19 +98,14 @@ def carry_out(
     shutil.rmtree(directory / "orders", ignore_errors=True)
 
 
-def analyze(directory: Path) -> Analysis:
-    """Read a run back and judge it, and write ``results.json`` there.
+def analyze(directory: Path) -> Reports:
+    """Read a run back and judge it.
 
     Raises:
         NoEvidence: The directory holds no run that can be read.
-        CannotWrite: The results could not be written.
     """
     evidence = read_evidence(directory)
-    results = judge(evidence, check_all(evidence))
-    path = directory / "results.json"
-    with writing(path):
-        write_results(path, results)
-    return Analysis(evidence=evidence, results=results)
+    return Reports(evidence, check_all(evidence))
 
 
 def _name_latest(directory: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
@@ -99,6 +100,16 @@ class Console:
         self._colour = (
             not plain and self._stream is not None and self._stream.isatty() and not os.environ.get("NO_COLOR")
         )
+
+    @property
+    def colour(self) -> bool:
+        """Whether to colour what is said."""
+        return self._colour
+
+    @property
+    def width(self) -> int:
+        """How many columns a line may have."""
+        return shutil.get_terminal_size((100, 24)).columns
 
     def say(self, line: str = "") -> None:
         """Print one line.

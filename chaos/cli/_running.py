@@ -1,0 +1,173 @@
+"""The commands ``run`` and ``replay``: scenarios carried out, judged and reported."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+import time
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from .._exits import EXIT_NO_INPUT, EXIT_PASS, EXIT_SIGNAL, EXIT_USAGE
+from .._experiment import analyze, carry_out, directory_for, plan_of
+from .._output import Console, write_text
+from .._program import command_line, complain
+from .._signals import Terminations
+from ..checking._results import most_severe
+from ..reporting._reports import Format
+from ..scenario._drawing import draw_plan
+from ..scenario._plan_file import read_plan, sha256
+from ._selection import select
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Generator, Sequence
+
+    from ..reporting._reports import Reports
+    from ..scenario._plan import Plan
+    from ._selection import Chosen
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Carry out scenarios, and return the exit code of the gravest run."""
+    console = Console(plain=arguments.plain)
+    chosen = list(select(arguments.scenarios, arguments.settings, seed=arguments.seed, repeat=arguments.repeat))
+    if arguments.out is not None and len(chosen) > 1:
+        _refuse(f"--out is for one run, and these are {len(chosen)}")
+    if arguments.leashed:
+        for each in chosen:
+            for line in draw_plan(plan_of(each.scenario, each.seed, each.base)):
+                console.say(line)
+        return EXIT_PASS
+    done: list[tuple[Path, Reports]] = []
+    for number, each in enumerate(chosen, start=1):
+        if len(chosen) > 1:
+            console.say(f"--- {number} of {len(chosen)}: {each.scenario.name}, seed {each.seed}")
+        code, reports = _one(each, arguments, console)
+        if reports is None:
+            return code
+        done.append(reports)
+        if code >= EXIT_SIGNAL or (arguments.fail_fast and code != EXIT_PASS):
+            break
+    _write_for_all(done, arguments)
+    if len(done) > 1:
+        for line in _table(done):
+            console.say(line)
+    codes = [reports.results.exit_code for _directory, reports in done]
+    return codes[-1] if codes[-1] >= EXIT_SIGNAL else most_severe(codes)
+
+
+def _one(chosen: Chosen, arguments: argparse.Namespace, console: Console) -> tuple[int, tuple[Path, Reports] | None]:
+    plan = plan_of(chosen.scenario, chosen.seed, chosen.base)
+    replay = [*command_line(), "run", chosen.given, "--seed", str(chosen.seed)]
+    for setting in arguments.settings:
+        replay += ["--set", setting]
+    if arguments.target != "trio_pool":
+        replay += ["--target", arguments.target]
+    return _carried_out(plan, shlex.join(replay), arguments, console)
+
+
+def replay(arguments: argparse.Namespace) -> int:
+    """Carry out a stored plan again."""
+    path = arguments.run if arguments.run.suffix == ".json" else arguments.run / "plan.json"
+    try:
+        plan = read_plan(path.read_text(encoding="utf-8"), str(path))
+    except (OSError, ValueError) as exc:
+        complain(f"cannot read {path}: {exc}")
+        return EXIT_NO_INPUT
+    console = Console(plain=arguments.plain)
+    command = shlex.join([*command_line(), "replay", str(arguments.run)])
+    code, _reports = _carried_out(plan, command, arguments, console)
+    return code
+
+
+def _carried_out(
+    plan: Plan, replay: str, arguments: argparse.Namespace, console: Console
+) -> tuple[int, tuple[Path, Reports] | None]:
+    """Carry out a plan and report on it; return the exit code, and what came of it unless nothing did."""
+    for line in _head(plan):
+        console.say(line)
+    with Terminations() as terminations, _directory(arguments.out, plan) as out:
+        try:
+            carry_out(plan, out, target=arguments.target, replay=replay, say=console.say)
+            reports = analyze(out)
+        except KeyboardInterrupt:
+            if (out / "history.jsonl").exists():
+                complain(f"interrupted while reporting; what there is of the run is in {out}")
+            else:
+                complain("interrupted before the clock started: nothing was tested, nothing is left running")
+            return EXIT_SIGNAL + (signal.SIGTERM if terminations.arrived else signal.SIGINT), None
+        show(reports, out, console)
+        return reports.results.exit_code, (out, reports)
+
+
+def show(reports: Reports, directory: Path, console: Console) -> None:
+    """Write all reports of a run into its directory and print the summary, which may be all that is left of it."""
+    try:
+        reports.write(directory)
+    finally:
+        console.say()
+        for line in reports.lines(directory, colour=console.colour, width=console.width):
+            console.say(line)
+
+
+def _head(plan: Plan) -> list[str]:
+    scenario = plan.scenario
+    requests = sum(len(visit.requests) for visit in plan.visits)
+    return [
+        f"scenario   {scenario.name}, seed {plan.seed}, plan {sha256(plan)[:12]}: {scenario.summary}".rstrip(": "),
+        f"plan       {requests} requests over {scenario.duration:g} s in {len(scenario.phases)} phases,"
+        f" {len(plan.strikes)} strikes of {len(scenario.faults)} faults",
+    ]
+
+
+def _table(done: Sequence[tuple[Path, Reports]]) -> list[str]:
+    width = max(len(reports.results.name) for _directory, reports in done)
+    return [
+        "",
+        *(
+            f"{reports.results.verdict.value.upper():<8} {reports.results.name:<{width}}  {reports.results.exit}"
+            for _directory, reports in done
+        ),
+    ]
+
+
+def _write_for_all(done: Sequence[tuple[Path, Reports]], arguments: argparse.Namespace) -> None:
+    if arguments.junit is not None:
+        from ..reporting._junit import join_junit
+
+        write_text(arguments.junit, join_junit([reports.results for _directory, reports in done]))
+    if arguments.html is not None and done:
+        write_text(arguments.html, done[-1][1].text(Format.HTML))
+
+
+@contextmanager
+def _directory(out: Path | None, plan: Plan) -> Generator[Path, None, None]:
+    """Make the directory of a run. Afterwards, what was made here and is still empty goes again."""
+    if out is None:
+        out = directory_for(plan.scenario.name, plan.seed)
+        while out.exists():  # a run of the same seed in the same second
+            time.sleep(1.0)
+            out = directory_for(plan.scenario.name, plan.seed)
+    made = [path for path in (out, *out.parents) if not path.exists()]
+    try:
+        try:
+            out.mkdir(parents=True, exist_ok=True)
+            occupied = any(out.iterdir())
+        except OSError as exc:
+            _refuse(f"--out: {exc.strerror}: {out}")
+        if occupied:
+            # Two runs in one directory would be read as one.
+            _refuse(f"--out: the directory is not empty: {out}")
+        yield out
+    finally:
+        for path in made:
+            # Only an empty directory can be removed like this, and only the innermost may be it.
+            with suppress(OSError):
+                path.rmdir()
+
+
+def _refuse(message: str) -> NoReturn:
+    complain(message)
+    raise SystemExit(EXIT_USAGE)
