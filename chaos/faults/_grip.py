@@ -20,6 +20,7 @@ from ._orders import Orders
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 
+    from ..scenario._fault import FaultSpec
     from ._injection import Arena, Victim
     from ._orders import Deed, Order
 
@@ -32,6 +33,21 @@ costs some 30 microseconds, so this is a hundredth of a processor."""
 
 STOP_LIMIT = 2.0
 """Seconds within which a process must have stopped, or gone on: it does so when it is next scheduled."""
+
+
+OBEY_LIMIT = 5.0
+"""Seconds within which a worker must have carried out an order that takes no time; one busy in C code may be late."""
+
+
+def hold_of(spec: FaultSpec) -> float:
+    """Return how long a fault lasts whose worker must know that beforehand.
+
+    Raises:
+        ValueError: It is not given.
+    """
+    if spec.hold is None:
+        raise ValueError(f"fault {spec.name!r}: a {spec.kind} must be told how long it is to last")
+    return spec.hold
 
 
 async def until(satisfied: Callable[[], bool], limit: float) -> bool:
@@ -58,6 +74,14 @@ class Grip:
         self._poll.register(pidfd, select.POLLIN)
         self._started = _proc.started(self.pid)
         self._open = True
+
+    @classmethod
+    def of(cls, victim: Victim) -> Grip | None:
+        """Take hold of whoever has the victim's number now; None if nobody has."""
+        try:
+            return cls(victim, os.pidfd_open(victim.pid))
+        except ProcessLookupError:
+            return None
 
     @property
     def alive(self) -> bool:
@@ -119,7 +143,7 @@ class Grip:
 
 
 @asynccontextmanager
-async def gripped(victims: Sequence[Victim], arena: Arena) -> AsyncGenerator[list[Grip]]:
+async def gripped(victims: Sequence[Victim], arena: Arena) -> AsyncGenerator[list[Grip], None]:
     """Take hold of those of the victims that are still there.
 
     Raises:
@@ -150,11 +174,9 @@ def _grip(victim: Victim, arena: Arena) -> Grip | None:
         if info is not None and launcher is not None and launcher.find(info) is not handle:
             return None
     # Between the question above and this call nobody reaps: an unreaped child's number is its own.
-    try:
-        pidfd = os.pidfd_open(victim.pid)
-    except ProcessLookupError:
+    grip = Grip.of(victim)
+    if grip is None:
         return None
-    grip = Grip(victim, pidfd)
     # Without a handle the number may have been anybody's; the descriptor is whoever's it was when it was opened, and if
     # that one lives and is of our making now, then it was so then.
     if not grip.alive or (handle is None and not _proc.is_ours(victim.pid)) or not grip.alive:

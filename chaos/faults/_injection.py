@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
+    from random import Random
 
     from trio_pool import SessionPool, WorkerInfo
 
@@ -47,6 +48,43 @@ class Victim:
     handle: ChaosHandle | None = None
 
 
+class Callers(Protocol):
+    """Those who wait for answers."""
+
+    def cancel(self, share: float, chance: Random, /) -> int:
+        """Have this share of those who wait give up; return how many."""
+        ...
+
+
+class Watcher(Protocol):
+    """The process that watches over this one."""
+
+    async def stop_us(self, seconds: float) -> None:
+        """Have this process stopped for so long, and return when it goes on.
+
+        Raises:
+            FaultFailed: The watcher is gone.
+        """
+        ...
+
+
+@attrs.define
+class Spending:
+    """What faults have taken of a budget."""
+
+    total: int = 0
+
+    def take(self, size: int, budget: int) -> int:
+        """Take so much, or what is left; return how much."""
+        granted = max(0, min(size, budget - self.total))
+        self.total += granted
+        return granted
+
+    def give_back(self, size: int) -> None:
+        """Give back what was taken."""
+        self.total -= size
+
+
 @attrs.frozen(kw_only=True)
 class Arena:
     """What injectors may touch.
@@ -58,6 +96,9 @@ class Arena:
         orders: The directory in which the workers' agents find their orders.
         memory_budget: Bytes that faults may take, in all.
         record: Writes a record of the source ``chaos``.
+        callers: Those who make the requests.
+        watcher: The process that watches over this one, where there is one.
+        memory: What faults have taken of the budget.
     """
 
     pool: SessionPool | None
@@ -66,6 +107,9 @@ class Arena:
     orders: Path
     memory_budget: int
     record: Callable[..., object]
+    callers: Callers | None = None
+    watcher: Watcher | None = None
+    memory: Spending = attrs.field(factory=Spending)
 
 
 class Injected(Protocol):

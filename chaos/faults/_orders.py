@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from ..scenario._fault import Death
 
+FLAGS = "flags"
+"""The folder of flags, which agents know by their whole names."""
+
 _numbers = itertools.count(1)
 """Orders are carried out in the order in which they were given, whoever gave them. Nothing else depends on it."""
 
@@ -111,8 +114,14 @@ class Orders:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        for folder in (START, LIVE, STEP, POISON, CLAIMED, DONE):
+        for folder in (START, LIVE, STEP, POISON, CLAIMED, DONE, FLAGS):
             (directory / folder).mkdir(parents=True, exist_ok=True)
+
+    def flag(self) -> Path:
+        """Put up a flag: a file that some deeds last for, until it is taken away."""
+        path = self._directory / FLAGS / f"{next(_numbers):08}"
+        path.touch()
+        return path
 
     def at_start(self, deed: Deed, starts: int | None = 1) -> Order:
         """Have the next workers that start do something.

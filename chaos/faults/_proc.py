@@ -115,3 +115,10 @@ def tasks(pid: int) -> list[int]:
     with suppress(FileNotFoundError, ProcessLookupError):
         return sorted(map(int, os.listdir(f"/proc/{pid}/task")))
     return []
+
+
+def command(pid: int) -> list[str]:
+    """Return the words it was started with."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    return []

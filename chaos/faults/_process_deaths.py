@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from ..scenario._plan import Strike
     from ._injection import Arena, Injector, Victim
 
-OBEY_LIMIT = 5.0
-"""Seconds within which a worker must have carried out an order that takes no time; one busy in C code may be late."""
-
 
 @attrs.define
 class Killing:
@@ -55,7 +52,9 @@ async def end(grip: Grip, arena: Arena, death: Death) -> None:
 
 
 @asynccontextmanager
-async def kill(spec: FaultSpec, strike: Strike, victims: Sequence[Victim], arena: Arena) -> AsyncGenerator[Killing]:
+async def kill(
+    spec: FaultSpec, strike: Strike, victims: Sequence[Victim], arena: Arena
+) -> AsyncGenerator[Killing, None]:
     """Kill the victims, all in one go."""
     assert isinstance(spec, Kill)  # noqa: S101  # narrows the type: the registry is by kind
     if spec.window is not None:
@@ -85,7 +84,9 @@ class Freezing:
 
 
 @asynccontextmanager
-async def freeze(spec: FaultSpec, strike: Strike, victims: Sequence[Victim], arena: Arena) -> AsyncGenerator[Freezing]:
+async def freeze(
+    spec: FaultSpec, strike: Strike, victims: Sequence[Victim], arena: Arena
+) -> AsyncGenerator[Freezing, None]:
     """Stop the victims, and have those that still live go on afterwards."""
     async with gripped(victims, arena) as grips:
         freezing = Freezing(grips)

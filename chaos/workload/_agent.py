@@ -50,6 +50,9 @@ ANY: Final = "any"
 
 EXIT: Final = "exit "
 
+_GLANCE: Final = 0.02
+"""Seconds between two looks at a flag, which is more often than anybody notices."""
+
 _agent: Agent | None = None
 
 
@@ -88,6 +91,11 @@ def die(how: str) -> None:
         _stand_still()
 
 
+def _die_while(flag: str, how: str) -> None:
+    if os.path.exists(flag):
+        die(how)
+
+
 def _stand_still() -> NoReturn:
     while True:
         signal.pause()
@@ -116,6 +124,7 @@ class Agent:
         for name in self._names(START):
             order = self._read(START, name, claim=not name.endswith(FOR_ALL))
             if order is not None:
+                # One only: the others are for other starts.
                 self._carry_out(name, order)
                 return
 
@@ -206,9 +215,16 @@ class Agent:
     def do_nothing(self) -> None:
         """Let this one pass."""
 
-    def do_sleep(self, seconds: float) -> None:
-        """Be slow, where the order finds the worker."""
-        time.sleep(seconds)
+    def do_wait(self, flag: str, seconds: float | None) -> None:
+        """Come no further for so long, or for ever, or until the flag, a file, is taken away."""
+        until = None if seconds is None else time.monotonic() + seconds
+        while os.path.exists(flag) and (until is None or time.monotonic() < until):
+            time.sleep(_GLANCE)
+
+    def do_babble(self, flag: str, size: int) -> None:
+        """Print garbage, and come no further until the flag is taken away."""
+        self.do_print(1, size, binary=True)
+        self.do_wait(flag, None)
 
     def do_die(self, how: str) -> None:
         """Die at once."""
@@ -218,18 +234,14 @@ class Agent:
         """Fail, as an import does whose module is broken."""
         raise RuntimeError(message)
 
-    def do_die_later(self, how: str, seconds: float) -> None:
-        """Die in a while, whatever it is doing then."""
+    def do_die_later(self, flag: str, how: str, seconds: float) -> None:
+        """Die in a while, whatever it is doing then, if the flag is still there."""
         import threading
 
         # A thread, for alarms may be the application's; a daemon, for who ends earlier need not wait for it.
-        timer = threading.Timer(seconds, die, [how])
+        timer = threading.Timer(seconds, _die_while, [flag, how])
         timer.daemon = True
         timer.start()
-
-    def do_hang(self) -> NoReturn:
-        """Come to nothing, for ever; signals work as usual."""
-        _stand_still()
 
     def do_hold_gil(self, seconds: float) -> None:
         """Hold the interpreter's lock in C, as a library does that forgot to give it back.
@@ -247,10 +259,10 @@ class Agent:
         library.pthread_mutex_timedlock(mutex, deadline)
         library.pthread_mutex_unlock(mutex)
 
-    def do_spin(self, seconds: float) -> None:
+    def do_spin(self, flag: str, seconds: float) -> None:
         """Compute in Python, whose lock other threads get now and then, and signals are heard."""
         until = time.monotonic() + seconds
-        while time.monotonic() < until:
+        while os.path.exists(flag) and time.monotonic() < until:
             pass
 
     def do_ignore_sigterm(self, linger: float) -> None:
@@ -271,7 +283,7 @@ class Agent:
             signal.signal(signal.SIGTERM, before)
 
     def do_grow(self, size: int, budget: int) -> dict[str, int]:
-        """Take memory, resident, up to a budget for all that this worker takes so."""
+        """Take memory, resident, up to a budget for all that this worker takes so; return how much that was now."""
         import mmap
 
         blocks = self._held.setdefault("memory", [])
@@ -282,7 +294,7 @@ class Agent:
             for position in range(0, size, mmap.PAGESIZE):
                 block[position] = 1
             blocks.append(block)
-        return {"held": sum(map(len, blocks))}
+        return {"held": max(0, size)}
 
     def do_shrink(self) -> dict[str, int]:
         """Give it back."""
@@ -335,12 +347,12 @@ class Agent:
             written += os.write(descriptor, piece[: size - written])
         return {"written": written}
 
-    def do_leave_grandchild(self, how: str, flag: str, seconds: float, sockets: bool, own_group: bool) -> None:
+    def do_leave_grandchild(self, flag: str, how: str, seconds: float, sockets: bool, own_group: bool) -> None:
         """Start a process that holds what this one holds, and die.
 
         Args:
-            how: Of what.
             flag: A file that is there: when it is taken away the grandchild goes. Its process id is put in.
+            how: Of what to die.
             seconds: When it goes in any case.
             sockets: Whether it holds the sockets too; the output pipe it always does.
             own_group: Whether it leaves the worker's process group, and so is no longer the pool's to kill.
