@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 
 from chaos.workload import _agent
@@ -28,6 +29,31 @@ def work(request: int, operation: str = "work", seconds: float = 0.0) -> int:
     _agent.step(EFFECT, request, operation)
     ledger.note(END, request, 0, execution, None)
     return os.getpid()
+
+
+@bridge.command
+def take(size: int) -> int:
+    """Take memory and give it back."""
+    return len(bytearray(size))
+
+
+@bridge.command
+def open_files(count: int) -> int:
+    """Open so many files at once, and close them."""
+    opened: list[int] = []
+    try:
+        opened.extend(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC) for _ in range(count))
+        return len(opened)
+    finally:
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+@bridge.command
+def start_thread() -> int:
+    """Start a thread that stays; return how many there are."""
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+    return threading.active_count()
 
 
 _agent.at_start()

@@ -193,8 +193,6 @@ async def test_the_lock_is_held_against_signals_too(there: Stage) -> None:
         assert not given.done()
         (exited,) = await there.saw(WorkerExited, 1)
         assert str(exited.exit) == "exit code 0"
-        assert unheard[-1].done()
-        assert given.done()
 
 
 async def test_a_spinning_worker_hears_signals(there: Stage) -> None:
