@@ -72,6 +72,97 @@ async def test_a_standby_takes_who_waits_before_what_the_lost_worker_had_not_beg
     assert dispatched == [1, 2, 1]
 
 
+async def doze(duration: float) -> None:
+    """Sleep."""
+    await trio.sleep(duration)
+
+
+def dozing() -> MockPort:
+    """Return a port whose workers can sleep side by side."""
+    port = MockPort()
+    port.command("doze", doze, flags=("async",))
+    return port
+
+
+async def told_to_leave(
+    pool: trio_pool.SessionPool, port: MockPort, nursery: trio.Nursery, count: int = 1
+) -> list[str]:
+    """Have workers asleep for a hundred seconds and told to leave; return their names."""
+    for n in range(count):
+        nursery.start_soon(pool.execute_in_session, f"dozing {n}", "doze", {"duration": 100.0})
+        await trio.testing.wait_all_tasks_blocked()
+    names = [info.worker_id for info in pool.get_pool_status().workers if info.status == "busy"]
+    for worker in port.workers:
+        if worker.worker_id in names:
+            await worker.signal(signal.SIGTERM)
+    return names
+
+
+async def test_a_standby_serves_as_soon_as_the_pool_knows_that_a_worker_is_leaving(autojump_clock: MockClock) -> None:
+    """It takes what that has refused, the oldest first, and the one that leaves is replaced when it has left."""
+    port = dozing()
+    told: list[PoolEvent] = []
+    async with over(port, size=1, standby=1, told=told) as pool, trio.open_nursery() as nursery:
+        began = trio.current_time()
+        (leaving,) = await told_to_leave(pool, port, nursery)
+        (spare,) = named(pool, STANDBY)
+        for n in range(2):
+            nursery.start_soon(work, pool, 1.0, f"session {n}")
+        await trio.testing.wait_all_tasks_blocked()
+        assert (named(pool, SERVING), named(pool, STANDBY)) == ([spare], [])
+        status = pool.get_pool_status()
+        assert (status.ready, status.busy, status.queued) == (1, 2, 1)
+        assert (await pool.health_check()).status == "healthy"
+        await pool.execute_anonymous("ping")
+        assert trio.current_time() == began + 2.0
+        dispatched = [event.request_id for event in told if isinstance(event, trio_pool.RequestDispatched)]
+        assert dispatched == [1, 2, 2, 3, 4]
+        await trio.sleep(200.0)
+        assert (named(pool, SERVING), named(pool, STANDBY)) == ([spare], [leaving])
+        assert pool.get_pool_status().metrics.worker_errors == 0
+        assert {event.worker_id for event in told if isinstance(event, trio_pool.WorkerPromoted)} == {spare}
+    assert obeys_the_law(pool)
+
+
+async def test_a_broadcast_that_is_refused_promotes_a_standby_too(autojump_clock: MockClock) -> None:
+    """It waits for the replacement; requests do not."""
+    port = dozing()
+    async with over(port, size=1, standby=1) as pool, trio.open_nursery() as nursery:
+        began = trio.current_time()
+        await told_to_leave(pool, port, nursery)
+        (spare,) = named(pool, STANDBY)
+        nursery.start_soon(pool.broadcast, "ping")
+        await trio.testing.wait_all_tasks_blocked()
+        assert named(pool, SERVING) == [spare]
+        await work(pool)
+        assert trio.current_time() == began + 1.0
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+async def test_another_size_waits_for_workers_that_are_leaving_and_kills_none(
+    autojump_clock: MockClock, size: int
+) -> None:
+    """They finish what they have begun; in the end there are as many as were asked for."""
+    port = dozing()
+    told: list[PoolEvent] = []
+    async with over(port, size=2, standby=1, told=told) as pool:
+        async with trio.open_nursery() as nursery:
+            await told_to_leave(pool, port, nursery, 2)
+            for _ in range(2):
+                nursery.start_soon(work, pool)
+            await trio.testing.wait_all_tasks_blocked()
+            assert len(named(pool, SERVING)) == 1
+            await pool.resize(size)
+            await trio.sleep(50.0)
+            assert pool.get_pool_status().busy == 2
+        await trio.testing.wait_all_tasks_blocked()
+        assert sorted(filter(None, roles(pool))) == [SERVING] * size + [STANDBY]
+        assert pool.get_pool_status().metrics.ok == 4
+    exits = [event.reason for event in told if isinstance(event, trio_pool.WorkerExited)]
+    assert exits[:2] == ["leaving"] * 2
+    assert set(exits[2:]) == {"shutdown"}
+
+
 async def test_a_standby_takes_over_those_who_wait(autojump_clock: MockClock) -> None:
     """The oldest of them runs there at once; only the request of the dead worker fails."""
     port = SlowPort()

@@ -256,6 +256,7 @@ class Broadcasts:
         if left_alone(message):
             router.worker_leaving(worker, errand)
             router.release(errand, slot, worker)
+            router.staff.part(worker.incarnation)
             if not errand.finished:  # it waits on, for the replacement; else that runs what is kept
                 self._errands[errand] = None
                 errand.phase, errand.incarnation, errand.deadline = Phase.NEW, None, math.inf

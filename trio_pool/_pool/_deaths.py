@@ -79,17 +79,24 @@ def settle(router: Router, worker: PoolWorker) -> None:
 
 
 def give_back(router: Router, request: Request, worker: PoolWorker) -> bool:
-    """Take back what a worker that is leaving has refused, to its old place; False if nobody else may have it."""
+    """Take back what a worker that is leaving has refused, to its old place; False if nobody else may have it, or
+    nobody waits for it.
+
+    Then a standby serves in place of that worker, which finishes what it has begun.
+    """
     session = request.session
-    if _hindrance(router, request) is not None and (session is None or not session.used):
-        return False
-    request.left_by = worker.crashed(begun=False, command=request.command, request_id=request.request_id)
-    router.queue.give_back(request)
-    _again(router, request, worker.incarnation, retried=False)
-    router.queue.settle()
-    router.carry_out()
-    router.staff.help()
-    return True
+    hindered = _hindrance(router, request) is not None and (session is None or not session.used)
+    again = not request.finished and not hindered
+    if again:
+        request.left_by = worker.crashed(begun=False, command=request.command, request_id=request.request_id)
+        router.queue.give_back(request)
+        _again(router, request, worker.incarnation, retried=False)
+    router.staff.part(worker.incarnation)
+    if again:
+        router.queue.settle()
+        router.carry_out()
+        router.staff.help()
+    return again
 
 
 def _again(router: Router, request: Request, incarnation: int, *, retried: bool) -> None:

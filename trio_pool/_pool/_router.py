@@ -274,7 +274,7 @@ class Router:
         slot, worker = self.holder(request)
         if left_alone(message):
             self.worker_leaving(worker, request)
-            if not request.finished and give_back(self, request, worker):
+            if give_back(self, request, worker):
                 return
         request.answered = True
         session = request.session
@@ -410,8 +410,10 @@ class Router:
     def worker_leaving(self, worker: PoolWorker, refused: Request) -> None:
         """Give nothing more to a worker that has refused a request because it finishes what it has begun and leaves.
 
-        Sessions with state there stay with it, and what they ask waits for its end. All others are free.
+        Sessions with state there stay with it, and what they ask waits for its end. All others are free. What
+        it has begun may take long: a standby is to serve in its place, once what was refused is where that finds it.
         """
+        worker.leaving = True
         self.queue.hold(worker.incarnation)
         busy = {each.session for each in self.queue.running(worker.incarnation) if each is not refused}
         for session in self.sessions:

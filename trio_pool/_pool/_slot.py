@@ -71,6 +71,11 @@ class Slot:
         worker = self.worker
         return None if worker is None or worker.link.ended.is_set() else worker
 
+    @property
+    def announced(self) -> bool:
+        """Whether its worker has been told to leave, and only finishes what it has begun."""
+        return self.worker is not None and self.worker.leaving
+
     def post(self, request: Request, worker: PoolWorker, *, drive: bool = False) -> None:
         """Hand the worker a request: into the mailbox, and on to the worker, which has room for it.
 

@@ -234,11 +234,14 @@ class Slots:
             router.assign_role(slot, WorkerRole.LEAVING)
         kept = [slot for slot in self if not slot.passing and not slot.retired]
         excess = len(kept) - size - router.config.standby
-        # The others are those without a worker just now. None stands by that would be too many: while they do, as many
-        # serve as shall.
-        starting = [slot for slot in kept if self.role(slot) is None]
-        for slot in starting[: max(0, excess)]:
-            self.dismiss(slot)
+        # The others are those without a worker just now, or with one that finishes what it has begun. None stands by
+        # that would be too many: while they do, as many serve as shall.
+        others = [slot for slot in kept if self.role(slot) is None]
+        for slot in others[: max(0, excess)]:
+            if slot.announced:
+                slot.leaving = True  # dismissed when it has left
+            else:
+                self.dismiss(slot)
         return [self._add() for _ in range(-excess)]
 
     def _burden(self, incarnation: int) -> tuple[int, int, int]:

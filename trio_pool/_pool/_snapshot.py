@@ -25,7 +25,12 @@ def pool_status(router: Router) -> PoolStatus:
     workers = tuple(_worker_info(router, slot) for slot in router.staff)
     running = len(router.requests) - router.queue.waiting
     results = router.results
-    able = [info.role for info in workers if info.status in _ABLE]
+    # One that is leaving finishes what it has begun, and is able to serve nobody else.
+    able = [
+        info.role
+        for info, slot in zip(workers, router.staff, strict=True)
+        if info.status in _ABLE and not slot.announced
+    ]
     return PoolStatus(
         size=router.size,
         ready=len(able) - able.count(WorkerRole.STANDBY),

@@ -20,7 +20,8 @@ class WorkerInfo:
 
     ``request_id``, ``session_id`` and ``begun``, which is True once the worker has begun it, are of the oldest of them.
     Both ids are None while it is busy with a broadcast alone. Between two workers a slot shows the status ``starting``,
-    or ``dead`` if there is no other to come, no pid and no ``role``.
+    or ``dead`` if there is no other to come, no pid and no ``role``. A worker that has been told to leave, and finishes
+    what it has begun, has no role either.
     """
 
     worker_id: str
