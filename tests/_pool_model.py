@@ -189,7 +189,9 @@ class Model(ModelState):
         excess = len(kept) - size - self.standby
         for index in sorted(index for index in kept if self.slots[index].worker is None)[: max(0, excess)]:
             del self.slots[index]
-        for index in sorted(seen.incarnations.keys() - self.slots.keys())[: max(0, -excess)]:
+        new = sorted(seen.incarnations.keys() - self.slots.keys())[: max(0, -excess)]
+        assert len(new) == max(0, -excess), f"{-excess} are missing, and there are {seen.incarnations}"
+        for index in new:
             self.slots[index] = Slot(restart_at=self.now)
 
     def note(self, key: int, result: str) -> None:
@@ -202,7 +204,7 @@ class Model(ModelState):
         """A command comes to its end: it returns, raises, or takes its worker along."""
         call = self.calls[key]
         worker = call.worker
-        if worker not in self.workers or call not in worker.wire:
+        if worker not in (*self.workers, *self.lost.values()) or call not in worker.wire:
             return  # too late
         if how == "exit":
             self.die(worker, planned=False, seen=seen)
@@ -264,14 +266,25 @@ class Model(ModelState):
             self._answered(worker, call, seen, used=call.uses)
         self.run(worker, seen)  # one that has not begun is taken back
 
-    def die(self, worker: Worker, *, planned: bool, seen: Seen) -> None:
-        """A worker dies; the next one starts when time passes next, be it no time at all."""
-        place = self.slots[worker.slot]
-        place.worker = None
+    def lose(self, worker: Worker, seen: Seen) -> None:
+        """A worker is found to have ended: a standby takes its place, and it does nothing more itself.
+
+        What it leaves behind is settled when it is dead. Something else may come between.
+        """
+        self.lost[worker.incarnation] = worker
+        self.slots[worker.slot].worker = None
+        worker.frozen = True
         if worker.role is None or worker.role is WorkerRole.LEAVING:
             del self.slots[worker.slot]  # nobody comes after it
         while self._promote(seen, WorkerRole.STANDBY):
             pass
+
+    def die(self, worker: Worker, *, planned: bool, seen: Seen) -> None:
+        """A worker dies; the next one starts when time passes next, be it no time at all."""
+        if worker.incarnation not in self.lost:
+            self.lose(worker, seen)
+        del self.lost[worker.incarnation]
+        place = self.slots.get(worker.slot, Slot())
         held = worker.holds
         failure = None if held is None or not held.begun else self._judge(held, planned=planned)
         if held is not None and held.session is not None and failure is not None:

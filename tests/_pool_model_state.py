@@ -33,6 +33,8 @@ class ModelState:
         self.retry = retry
         self.draining = False
         self.slots = {index: Slot() for index in range(size + standby)}
+        self.lost: dict[int, Worker] = {}
+        """Those that have ended and are not dead yet, by their incarnation: for no time, but perhaps in a moment."""
         self.calls: dict[int, Call] = {}
         self.sessions: dict[str, Session] = {}
         self.submitted_at: list[float] = []

@@ -108,7 +108,7 @@ class Promises(RuleBasedStateMachine):
         self.results: dict[int, str] = {}
         self.drained = False
         self.failed = False
-        retry = RetryPolicy(max_retries=MAX_RETRIES, budget=0.5, min_budget=3, poison_after=3)
+        retry = RetryPolicy(max_retries=MAX_RETRIES, budget=0.5, min_budget=3, poison_after=5)
         self.stage = Stage(size, standby, max_queue, retry, overflow=overflow, concurrency=concurrency)
         self.stage.do()
 
@@ -454,7 +454,7 @@ class Promises(RuleBasedStateMachine):
 
 TestPromises = Promises.TestCase
 TestPromises.settings = settings(
-    max_examples=int(EXAMPLES or 40),
+    max_examples=int(EXAMPLES or 80),
     derandomize=EXAMPLES is None,
     stateful_step_count=30,
     deadline=None,  # the first example pays for imports
