@@ -186,7 +186,7 @@ def _add_leaves(made: cattrs.Converter) -> None:
     made.register_structure_hook(float, lambda value, _: quantity(value, Unit.NUMBER))
     made.register_structure_hook(Expression, lambda value, _: parse_expression(value))
     made.register_unstructure_hook(Expression, lambda value: value.text)
-    made.register_structure_hook_func(lambda kind: isinstance(kind, type) and issubclass(kind, StrEnum), _choice)
+    made.register_structure_hook(StrEnum, _choice)
     made.register_unstructure_hook(StrEnum, str)
     made.register_structure_hook_func(lambda kind: _origin(kind) is Mapping, _matches)
 

@@ -17,9 +17,8 @@ def argument_texts(cls: type) -> dict[str, str]:
     """Return what the docstrings of a class and its bases say of each argument, in one line each."""
     texts: dict[str, str] = {}
     for base in reversed(cls.__mro__):
-        section = (base.__dict__.get("__doc__") or "").partition("Args:\n")[2]
         name = ""
-        for line in inspect.cleandoc("    Args:\n" + section).splitlines()[1:]:
+        for line in inspect.cleandoc(base.__dict__.get("__doc__") or "").partition("Args:\n")[2].splitlines():
             if (found := _ARGUMENT.fullmatch(line)) is not None:
                 name = found[1]
                 texts[name] = found[2]

@@ -86,11 +86,12 @@ def whole(value: object, unit: Unit = Unit.NUMBER) -> int:
         ValueError: It is none; the message says what was expected.
     """
     number = quantity(value, unit)
-    if number != math.floor(number):  # infinity is its own floor and no int
-        raise ValueError(f"must be a whole number, not {value!r}")
     if math.isinf(number):
         raise ValueError(f"must be finite, not {value!r}")
-    return int(number)
+    if number != math.floor(number):
+        raise ValueError(f"must be a whole number, not {value!r}")
+    # Floats hold whole numbers up to 2^53 alone, and seeds are larger.
+    return value if isinstance(value, int) else int(number)
 
 
 def spelled(value: float, unit: Unit) -> str | float:

@@ -48,10 +48,9 @@ class Names:
     @classmethod
     def of(cls, data: Mapping[str, object], places: Mapping[str, Sequence[int]] | None = None) -> Names:
         """Collect them from plain data."""
-        phases, places = cast("object", data.get("phase")), places or {}
-        count = len(cast("Sequence[object]", phases)) if isinstance(phases, Sequence) else 0
-        whole = len(places.get("phase", range(count))) == count
-        return cls(_names(phases), _names(data.get("fault")), places, whole)
+        phases = _tables(data.get("phase", []))
+        whole = phases is not None and len((places or {}).get("phase", phases)) == len(phases)
+        return cls(_names(phases), _names(_tables(data.get("fault"))), places or {}, whole)
 
     def path(self, word: str, index: int) -> str:
         """Return the path of one of the parts that could be read."""
@@ -73,9 +72,12 @@ def errors_of(scenario: Scenario, names: Names) -> list[Problem]:
     ]
 
 
-def _names(data: object) -> tuple[str, ...]:
-    items = cast("Sequence[object]", data) if isinstance(data, Sequence) else ()
-    tables = [cast("Mapping[str, object]", item) for item in items if isinstance(item, Mapping)]
+def _tables(data: object) -> Sequence[object] | None:
+    return cast("Sequence[object]", data) if isinstance(data, Sequence) and not isinstance(data, str) else None
+
+
+def _names(items: Sequence[object] | None) -> tuple[str, ...]:
+    tables = [cast("Mapping[str, object]", item) for item in items or () if isinstance(item, Mapping)]
     return tuple(str(table["name"]) for table in tables if "name" in table)
 
 
@@ -94,7 +96,7 @@ def _head(scenario: Scenario) -> Iterator[Problem]:
 
 
 def _phases(scenario: Scenario, names: Names) -> Iterator[Problem]:
-    if not scenario.phases and not names.phases:
+    if not scenario.phases and names.whole:
         yield Problem("$.phase", "is empty: a run has at least one phase")
     for name, count in Counter(names.phases).items():
         if count > 1:
