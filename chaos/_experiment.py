@@ -37,18 +37,6 @@ RUNS = Path("chaos-runs")
 """Where runs go that are given no directory."""
 
 
-RUNS = Path("chaos-runs")
-"""Where runs go that are given no directory."""
-
-
-@attrs.frozen(kw_only=True)
-class Analysis:
-    """A run, read back and judged."""
-
-    evidence: Evidence
-    results: Results
-
-
 def directory_for(scenario: str, seed: int, base: Path = RUNS) -> Path:
     """Return the directory of a run that begins now."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())

@@ -50,9 +50,9 @@ of several runs the gravest counts, in the order 70 5 1 4 3 2 6.
 
 _EPILOG = f"""\
 {EXIT_CODES}
-a SCENARIO is the name of one that comes with the harness, a file of TOML, or the name of a group (smoke, nightly, soak):
-see `list scenarios`. A reader that leaves, as head does, silences the output and changes nothing else. NO_COLOR is
-honoured.
+a SCENARIO is the name of one that comes with the harness, a file of TOML, or the name of a group (smoke, nightly,
+soak): see `list scenarios`. A reader that leaves, as head does, silences the output and changes nothing else. NO_COLOR
+is honoured.
 
 examples:
   python -m chaos run first-light
@@ -174,7 +174,8 @@ def _add_telling(command: Callable[..., argparse.ArgumentParser]) -> None:
     validate = command(
         "validate",
         "find every mistake of a scenario at once",
-        "Read scenarios and say what is wrong with them: mistakes, each with its place, and what is allowed and doubtful.",
+        "Read scenarios and say what is wrong with them: mistakes, each with its place, and what is allowed but\n"
+        "doubtful.",
     )
     validate.add_argument("scenarios", nargs="+", metavar="SCENARIO", help="a name, a file or a group")
     validate.add_argument("--schema", action="store_true", help=argparse.SUPPRESS)
@@ -232,7 +233,7 @@ def _add_judging(command: Callable[..., argparse.ArgumentParser]) -> None:
     report = command(
         "report",
         "write the report of a finished run",
-        "Judge a run again and print its report in one format; html, md, json, junit and hgrm are also in its directory.",
+        "Judge a run again and print its report in one format; all but the text are also in its directory.",
         epilog=EXIT_CODES,
     )
     report.add_argument("run", type=_path, metavar="RUN", help="the directory of a run")
@@ -255,13 +256,13 @@ def _add_measuring(command: Callable[..., argparse.ArgumentParser]) -> None:
     bench = command(
         "bench",
         "measure sessions, a small request, a worker's start, and what has a target",
-        "Measure, in turns in one process, an echo through the pool against a bare Trio socket echo (echo), and a\n"
-        "worker's start against a bare interpreter's (start): only these ratios travel between machines. Then what the\n"
-        "testing strategy names: a ping in one session (single_session), pings in ten sessions at once\n"
-        "(concurrent_sessions), a ping in a new session and the end of it (session_creation). Last what has a target:\n"
-        "twenty sleeps on eight workers (parallel), the way of a freed worker to the oldest waiter (handover), the\n"
-        "refusal of a full queue (refusal), and from a worker's SIGKILL to the next success, without (recovery) and\n"
-        "with a warm standby (standby).",
+        "Measure, in turns in one process, an echo through the pool against a bare Trio socket echo (echo), and\n"
+        "a worker's start against a bare interpreter's (start): only these ratios travel between machines. Then\n"
+        "what the testing strategy names: a ping in one session (single_session), pings in ten sessions at once\n"
+        "(concurrent_sessions), a ping in a new session and the end of it (session_creation). Last what has a\n"
+        "target: twenty sleeps on eight workers (parallel), the way of a freed worker to the oldest waiter\n"
+        "(handover), the refusal of a full queue (refusal), and from a worker's SIGKILL to the next success,\n"
+        "without (recovery) and with a warm standby (standby).",
     )
     bench.add_argument(
         "--only", choices=BENCHMARKS, action="append", metavar="NAME", help="one of: %(choices)s; may be repeated"
@@ -288,7 +289,8 @@ def _add_seed(parser: argparse.ArgumentParser) -> None:
         "--seed",
         type=_seed,
         metavar="N",
-        help="source of all chance: a number from 0 to 2**63 - 1, or a commit's 40 hex digits (default: the scenario's, or drawn)",
+        help="source of all chance: a number from 0 to 2**63 - 1, or a commit's 40 hex digits"
+        " (default: the scenario's, or drawn)",
     )
 
 

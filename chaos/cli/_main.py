@@ -56,7 +56,7 @@ def _command(name: str) -> Command:
         from . import _judging
 
         return {"analyze": _judging.analyze, "report": _judging.report, "compare": _judging.compare}[name]
-    if name in ("bench",):
+    if name == "bench":
         from . import _measuring
 
         return {"bench": _measuring.bench}[name]

@@ -6,7 +6,6 @@ import shlex
 import signal
 import time
 from contextlib import contextmanager, suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from .._exits import EXIT_NO_INPUT, EXIT_PASS, EXIT_SIGNAL, EXIT_USAGE
@@ -23,6 +22,7 @@ from ._selection import select
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Generator, Sequence
+    from pathlib import Path
 
     from ..reporting._reports import Reports
     from ..scenario._plan import Plan

@@ -10,9 +10,10 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import socket
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ from .._history import History
 from .._output import CannotWrite, writing
 from ..faults._injection import Arena
 from ..faults._registry import INJECTORS
+from ..faults._watcher import WATCHER, WatcherLine
 from ..scenario._plan_file import read_plan, sha256
 from ..targets._ours import OurPool
 from ..targets._registry import target_named
@@ -46,6 +48,7 @@ from ._targets import Targets
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Generator
 
+    from ..faults._injection import Watcher
     from ..scenario._model import Hold
     from ..scenario._plan import Plan
     from ..targets._target import OpenTarget, Target
@@ -63,11 +66,13 @@ class Application:
         target: To which kind of pool.
         directory: Of the run.
         history: The run's history.
+        watcher: The process that watches over this one, for faults that stop this one.
     """
 
-    def __init__(self, plan: Plan, target: Target, directory: Path, history: History) -> None:
+    def __init__(self, plan: Plan, target: Target, directory: Path, history: History, watcher: Watcher) -> None:
         self._plan = plan
         self._target = target
+        self._watcher = watcher
         self._directory = directory
         self._work = work_of(plan.scenario.workload.kind)
         self._history = history
@@ -147,6 +152,8 @@ class Application:
             orders=self._directory / "orders",
             memory_budget=scenario.limits.memory_budget,
             record=partial(self._history.record, "chaos"),
+            callers=client,
+            watcher=self._watcher,
         )
         nemesis = Nemesis(
             self._plan,
@@ -266,6 +273,8 @@ def _logged(path: Path) -> Generator[None, None, None]:
 def main() -> int:
     """Carry out the plan in a run's directory, and return an exit code: 0, whatever the pool did."""
     hold_on(int(os.environ.pop(LIFELINE)))
+    line = int(os.environ.pop(WATCHER))
+    os.set_inheritable(line, False)
     directory, target, replay = Path(sys.argv[1]), target_named(sys.argv[2]), sys.argv[3]
     plan = read_plan((directory / "plan.json").read_text(encoding="utf-8"))
 
@@ -286,8 +295,9 @@ def main() -> int:
                 **environment(),
                 monotonic_ns=time.monotonic_ns(),  # last, next to the record's own time: the ledger is read by it
             )
-            with _logged(directory / "pool.log"):
-                await Application(plan, target, directory, history).run()
+            async with aclosing(WatcherLine(socket.socket(fileno=line))) as watcher:
+                with _logged(directory / "pool.log"):
+                    await Application(plan, target, directory, history, watcher).run()
             history.record("run", "end")
 
     try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -19,6 +20,7 @@ import attrs
 import trio
 
 from .._output import writing
+from ..faults._watcher import WATCHER, obey
 from ._lifeline import LIFELINE, adopt_orphans, children, command_of, state_of
 from ._tail import Progress, Tail
 
@@ -69,24 +71,33 @@ async def watch_over(plan: Plan, directory: Path, *, target: str, replay: str, s
             output = stack.enter_context(log.open("wb"))
         reading, held = os.pipe2(os.O_CLOEXEC)
         stack.callback(os.close, held)
+        here, there = socket.socketpair()
+        stack.callback(here.close)
         try:
             process = await trio.lowlevel.open_process(
                 [sys.executable, "-m", f"{__package__}._application", str(directory), target, replay],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
-                pass_fds=[reading],
+                pass_fds=[reading, there.fileno()],
                 # Ctrl-C is for this process, which passes it on once.
                 start_new_session=True,
-                env={**os.environ, LIFELINE: str(reading), "PYTHONPATH": os.pathsep.join(sys.path)},
+                env={
+                    **os.environ,
+                    LIFELINE: str(reading),
+                    WATCHER: str(there.fileno()),
+                    "PYTHONPATH": os.pathsep.join(sys.path),
+                },
             )
         finally:
             os.close(reading)
+            there.close()
         try:
             with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(control.heed, signals, process)
                     nursery.start_soon(control.follow)
+                    nursery.start_soon(obey, here, process.pid, process.send_signal)
                     with trio.move_on_after(_longest(plan)) as scope:
                         await process.wait()
                     if scope.cancelled_caught:
