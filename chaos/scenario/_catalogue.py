@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from . import _process_faults
+from . import _application_faults, _process_faults, _wire_faults
 from ._docstrings import argument_texts
 from ._fault import FaultSpec
 from ._problems import did_you_mean
@@ -17,7 +17,7 @@ from ._problems import did_you_mean
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-_MODULES = (_process_faults,)
+_MODULES = (_application_faults, _process_faults, _wire_faults)
 """Where the kinds are."""
 
 _COMMON = {field.name for field in attrs.fields(FaultSpec)}
