@@ -108,6 +108,13 @@ class ChaosLauncher:
         self._delays: list[Delay] = []
         self.started: list[WorkerIdent] = []
         """Every worker ever started, in order."""
+        self.on_open: list[Callable[[ChaosHandle], None]] = []
+        """Called with each worker that is started, before a byte has gone either way."""
+
+    @property
+    def handles(self) -> tuple[ChaosHandle, ...]:
+        """The workers that are not yet reaped, in the order of their starts."""
+        return tuple(self._live)
 
     @property
     def test_layers(self) -> frozenset[str]:
@@ -122,6 +129,8 @@ class ChaosLauncher:
         self._live[handle] = None
         self.started.append(handle.ident)
         self._apply()
+        for told in tuple(self.on_open):
+            told(handle)
         return handle
 
     def find(self, worker: WorkerInfo) -> ChaosHandle | None:

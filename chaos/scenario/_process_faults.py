@@ -25,7 +25,9 @@ class Kill(FaultSpec):
 
     Args:
         death: How.
-        window: At exactly which moment of a request's life; None for whenever the trigger strikes.
+        window: At exactly which moment of a request's life; None for whenever the trigger strikes. Whoever comes to it
+            first dies, of the selector only ``slot`` counts.
+        nth: Of a window: the nth time from the strike on that a worker comes to it, counted from 1.
     """
 
     kind = "kill"
@@ -42,6 +44,16 @@ class Kill(FaultSpec):
 
     death: Death = attrs.field(default=Death.KILL, converter=Death)
     window: Window | None = attrs.field(default=None, converter=attrs.converters.optional(Window))
+    nth: int = attrs.field(default=1, validator=attrs.validators.ge(1))
+
+    def __attrs_post_init__(self) -> None:
+        if self.window is not None and self.death in (Death.TERM, Death.INT):
+            raise ValueError(f"death: {self.death} only asks a worker to end, which is at no exact moment")
+
+    @property
+    def aims(self) -> bool:  # type: ignore[override]  # of all kills but those in a window, as of most faults
+        """Whether the victim is chosen before: in a window it is whoever comes to it."""
+        return self.window is None
 
 
 @attrs.frozen(kw_only=True)

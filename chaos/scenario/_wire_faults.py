@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
     from attrs import Attribute
 
+    from ._quantities import Bytes, Seconds, Share
+
 
 def _at_least(least: float) -> Callable[[Any, Attribute[Any], Any], None]:
     def check(instance: object, attribute: Attribute[Any], value: float | None) -> None:
@@ -47,7 +49,7 @@ class WireFault(FaultSpec):
     """Which ``direction`` makes sense."""
 
     direction: Direction = attrs.field(default=Direction.BOTH, converter=Direction)
-    share: float | None = None
+    share: Share | None = None
     nth: int | None = attrs.field(default=None, validator=_at_least(1))
     count: int | None = attrs.field(default=None, validator=_at_least(1))
 
@@ -81,8 +83,8 @@ class Latency(WireFault):
     needs = _LAUNCHER
     heals = True
 
-    delay: float = attrs.field(default=0.1, validator=_at_least(0))
-    jitter: float = attrs.field(default=0.0, validator=_at_least(0))
+    delay: Seconds = attrs.field(default=0.1, validator=_at_least(0))
+    jitter: Seconds = attrs.field(default=0.0, validator=_at_least(0))
 
 
 @attrs.frozen(kw_only=True)
@@ -102,8 +104,8 @@ class Bandwidth(WireFault):
     needs = _LAUNCHER
     heals = True
 
-    rate: float = attrs.field(default=100_000.0, validator=_positive)
-    burst: int = attrs.field(default=0, validator=_at_least(0))
+    rate: Bytes = attrs.field(default=100_000, validator=_positive)
+    burst: Bytes = attrs.field(default=0, validator=_at_least(0))
 
 
 @attrs.frozen(kw_only=True)
@@ -124,9 +126,9 @@ class Slice(WireFault):
     needs = _LAUNCHER
     heals = True
 
-    size: int = attrs.field(default=1, validator=_at_least(1))
+    size: Bytes = attrs.field(default=1, validator=_at_least(1))
     vary: bool = False
-    pause: float = attrs.field(default=0.0, validator=_at_least(0))
+    pause: Seconds = attrs.field(default=0.0, validator=_at_least(0))
 
 
 @attrs.frozen(kw_only=True)
@@ -147,7 +149,7 @@ class Coalesce(WireFault):
     heals = True
 
     batch: int = attrs.field(default=2, validator=_at_least(2))
-    wait: float = attrs.field(default=0.05, validator=_positive)
+    wait: Seconds = attrs.field(default=0.05, validator=_positive)
 
 
 @attrs.frozen(kw_only=True)
@@ -188,7 +190,7 @@ class Truncate(WireFault):
     directions = (Direction.TO_WORKER, Direction.FROM_WORKER)
 
     direction: Direction = attrs.field(default=Direction.FROM_WORKER, converter=Direction)
-    size: int | None = attrs.field(default=None, validator=_at_least(0))
+    size: Bytes | None = attrs.field(default=None, validator=_at_least(0))
 
 
 @attrs.frozen(kw_only=True)
@@ -262,7 +264,7 @@ class Reorder(WireFault):
     directions = (Direction.FROM_WORKER,)
 
     direction: Direction = attrs.field(default=Direction.FROM_WORKER, converter=Direction)
-    wait: float = attrs.field(default=0.5, validator=_positive)
+    wait: Seconds = attrs.field(default=0.5, validator=_positive)
 
 
 @attrs.frozen(kw_only=True)
