@@ -141,17 +141,16 @@ class Ambush:
 
     def strike_down(self, handle: ChaosHandle, message: Message | None) -> None:
         """Have a worker die now, and return when it is dead."""
-        info = _info(self.arena, handle)
         try:
+            info = _info(self.arena, handle)
             _end(handle, self.arena, self.spec)
-        except (FaultMissed, FaultFailed, FaultUnavailable) as exc:
-            self.error = exc
-        else:
             self.effect = {"hit": 1, "window": str(self.spec.window), **_whom(handle, info)}
             if message is not None:
                 self.effect |= {"command": message.command, "wire_id": message.wire_id}
             if self.alone:
                 self.write_down(handle, info)
+        except Exception as exc:  # the pool is sending or receiving here, and none of it is its affair
+            self.error = exc
         self.hit.set()
 
     def write_down(self, handle: ChaosHandle, info: WorkerInfo | None, **detail: object) -> None:
