@@ -49,6 +49,7 @@ _ENVELOPE: Final = 0x92  # msgpack's first byte of a two-element array, which no
 # Deeper nesting is refused by the sender: the C unpacker gives up at 1023 levels, and the receiver would pay for it
 # with its life; the interpreter's own limit varies with the caller's stack. Far from both, else arbitrary.
 _MAX_DEPTH: Final = 500
+_SMALL_BUFFER: Final = 4096  # one page: most replies fit
 _PLAIN: Final = frozenset((type(None), bool, int, float, str))
 _BYTES: Final = (bytes, bytearray, memoryview)
 _type_of: Callable[[object], type[object]] = type  # for type checkers, which say nothing of the type of an Any
@@ -88,7 +89,7 @@ def encode(fields: Mapping[str, object], max_frame: int) -> Encoded:
         for value in fields.values():
             if type(value) not in _PLAIN and _scan(value, 0):
                 large = True
-        packed = msgpack.packb(_lift(fields, buffers) if large else fields)
+        packed = _pack(_lift(fields, buffers) if large else fields)
     except (TypeError, ValueError, OverflowError, RecursionError, BufferError) as exc:
         raise _explain(fields, exc) from exc
     # Without the map's header, which for so few fields is one byte: `pieces` writes another, for the id too.
@@ -104,7 +105,7 @@ def pieces(message_id: int, encoded: Encoded) -> list[Piece]:
     body = b"%c\xa2id\xcf%b%b" % (0x81 + encoded.fields, message_id.to_bytes(8, "big"), encoded.tail)
     if not encoded.buffers:
         return [encode_header(len(body)) + body]
-    body = msgpack.packb([[len(buffer) for buffer in encoded.buffers], body])
+    body = _pack([[len(buffer) for buffer in encoded.buffers], body])
     parts: list[Piece] = [encode_header(len(body)) + body]
     for buffer in encoded.buffers:
         parts += (encode_header(len(buffer)), buffer)
@@ -119,8 +120,17 @@ def encode_json(message: Mapping[str, object]) -> bytes:
 
 def encode_leaving() -> bytes:
     """Return the frame with which a worker announces that it ends by plan."""
-    body = msgpack.packb({"type": "leaving"})
+    body = _pack({"type": "leaving"})
     return encode_header(len(body)) + body
+
+
+def _pack(value: object) -> bytes:
+    try:
+        return msgpack.packb(value)
+    except MemoryError:
+        # The packer takes a buffer of 256 KiB before it looks at the value. A worker whose command has just failed
+        # for want of memory must not end for want of that; from a small one it grows as far as it needs.
+        return msgpack.packb(value, buf_size=_SMALL_BUFFER)  # type: ignore[call-arg]  # it has had it since 1.1
 
 
 class MessageDecoder:
