@@ -324,6 +324,14 @@ def test_a_parent_that_hangs_up_before_its_hello_leaves_no_worker(data: bytes) -
         assert worker.exit_code() == 0
 
 
+def test_a_side_thread_that_cannot_start_is_told_with_its_cause() -> None:
+    """A worker that is left without descriptors says so, as one whose application cannot be loaded."""
+    with raw_worker("_starved_app:bridge") as worker:
+        error = failed(worker)
+        assert error["type"] == "OSError"
+        assert "Too many open files" in error["message"]
+
+
 def test_requests_right_behind_the_hello_are_not_lost() -> None:
     """The bootstrap reads its own frame and not a byte more."""
     with raw_worker() as worker:

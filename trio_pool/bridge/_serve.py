@@ -93,7 +93,12 @@ def _serve(fd: int, page_fd: int | None, hello: dict[str, Any]) -> int:
     if make_server is None:
         return Server(fd, executor, max_frame).run([encode_json(ready)])
     executor.hand_marks_over()
-    return make_server(fd, executor, max_frame, begun, int(hello.get("concurrency", 1))).run([encode_json(ready)])
+    try:
+        server = make_server(fd, executor, max_frame, begun, int(hello.get("concurrency", 1)))
+        server.start()
+    except BaseException as exc:  # noqa: ASYNC103  # as above: no descriptors may be left, or no threads
+        return _give_up(fd, exc)  # noqa: ASYNC104  # as above
+    return server.run([encode_json(ready)])
 
 
 def _async_server() -> type[AsyncServer]:

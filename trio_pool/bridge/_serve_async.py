@@ -93,6 +93,7 @@ class AsyncServer:
         self._exit: SystemExit | None = None
         self._code = 0
         self._unplanned = False
+        self._thread: threading.Thread
         # The side thread's.
         self._token: trio.lowlevel.TrioToken
         self._nursery: trio.Nursery
@@ -100,19 +101,29 @@ class AsyncServer:
 
     # -- the main thread -----------------------------------------------------------------------------------------------
 
-    def run(self, first: list[Piece]) -> int:
-        """Send the ready frame and serve until the end; return the exit code.
+    def start(self) -> None:
+        """Start the side thread, which reads from now on.
 
         Raises:
-            SystemExit: A command wants the worker to end.
+            RuntimeError, OSError: There are no threads or descriptors left for it.
         """
-        executor = self._executor
         os.set_blocking(self._fd, False)
         started = threading.Event()
         # A daemon: a thread that a command blocks for ever must not keep the interpreter from ending.
         thread = threading.Thread(target=self._run_trio, args=(started,), name="trio_pool async", daemon=True)
         thread.start()
         started.wait()
+        if self._failure is not None:
+            raise self._failure
+        self._thread = thread
+
+    def run(self, first: list[Piece]) -> int:
+        """Send the ready frame and serve until the end, once it is started; return the exit code.
+
+        Raises:
+            SystemExit: A command wants the worker to end.
+        """
+        executor = self._executor
         # After the application's import, so that a handler it may have installed is replaced; and after the start of
         # Trio, which the handlers call.
         signal.signal(signal.SIGTERM, self._on_sigterm)
@@ -125,10 +136,10 @@ class AsyncServer:
             self._run_jobs()
         except SystemExit:
             self._soon(self._stop_at_once)
-            thread.join(_EXIT_GRACE)
+            self._thread.join(_EXIT_GRACE)
             raise
         # An async command that has called exit does not wait for those that cannot be cancelled either.
-        thread.join(None if self._exit is None else _EXIT_GRACE)
+        self._thread.join(None if self._exit is None else _EXIT_GRACE)
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         if executor.flagged("interruptible"):
             signal.signal(signal.SIGUSR1, signal.SIG_IGN)
