@@ -7,7 +7,7 @@ import time
 
 import trio
 
-from trio_pool.bridge import Bridge, Session
+from trio_pool.bridge import Bridge, Interrupted, Session
 
 plain = Bridge()
 together = Bridge()
@@ -51,6 +51,21 @@ def ask(session: Session, path: str) -> None:
             time.sleep(0.002)
     finally:
         write(path)
+
+
+@plain.command
+def ask_in_group(session: Session, path: str) -> None:
+    """Do the same in a nursery, which makes a group of what comes out of it."""
+    try:
+        ask(session, path)
+    except BaseException as exc:
+        raise BaseExceptionGroup("a nursery's", [BaseExceptionGroup("another's", [exc]), ValueError()]) from None
+
+
+@plain.command
+def raise_group() -> None:
+    """Raise an interrupt of its own making."""
+    raise BaseExceptionGroup("a nursery's", [Interrupted("by itself")])
 
 
 together.include(plain)

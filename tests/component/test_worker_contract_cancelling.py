@@ -16,7 +16,7 @@ from _workers import PATIENCE
 
 from trio_pool import CommandTimeout, Exited, Outcome, RemoteError, WorkerCrashed
 from trio_pool._process._commands import PendingCommand, request
-from trio_pool.bridge import Session  # noqa: TC001  # a parameter is annotated with it, which is read at run time
+from trio_pool.bridge import Interrupted, Session  # a parameter is annotated with it, which is read at run time
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,6 +57,14 @@ async def ask(session: Session, path: str) -> None:
         _contract_cancel_app.write(path)
 
 
+async def ask_in_group(session: Session, path: str) -> None:
+    """Do as the command of the application does, in the loop in which this worker lives."""
+    try:
+        await ask(session, path)
+    except Interrupted as exc:
+        raise BaseExceptionGroup("a nursery's", [exc]) from None
+
+
 class Subject:
     """Workers of one kind, with an application that has async commands, or one that has none."""
 
@@ -69,6 +77,7 @@ class Subject:
             port.command("hold", hold)
             port.command("occupy", occupy, flags=["interruptible"])
             port.command("ask", ask)
+            port.command("ask_in_group", ask_in_group)
 
     def worker(self, **options: Any) -> Any:
         """Open a worker."""
@@ -104,7 +113,7 @@ class Sent:
     ) -> None:
         self.worker = worker
         self.call = PendingCommand(command)
-        session = "s" if command == "ask" else None
+        session = "s" if command.startswith("ask") else None
         encoded = request(command, args, session, MAX_FRAME, deadline=deadline)
         self.wire_id = worker.link.submit(encoded, self.call)
 
@@ -229,17 +238,26 @@ async def test_an_interrupt_never_hits_the_next_command(
         assert await following.error() == ("cancelled", True)
 
 
+@pytest.mark.parametrize("command", ["ask", "ask_in_group"])
 async def test_a_command_that_asks_is_stopped_and_its_worker_serves_on(
-    either: Subject, clock: MockClock | None, tmp_path: Path
+    either: Subject, clock: MockClock | None, tmp_path: Path, command: str
 ) -> None:
-    """`Session.check` raises once nobody waits any more."""
+    """`Session.check` raises once nobody waits any more, also in a nursery of the command's own."""
     path = str(tmp_path / "trace")
     async with either.worker() as worker:
-        sent = Sent(worker, "ask", {"path": path})
+        sent = Sent(worker, command, {"path": path})
         await until(f"{path}-begun")
         worker.cancel(sent.wire_id)
         assert await sent.error() == ("cancelled", True)
         assert os.path.exists(path)  # noqa: ASYNC240  # it takes no time
+        assert await still_serves(worker)
+
+
+async def test_an_interrupt_of_a_command_s_own_making_is_its_error(either: Subject, clock: MockClock | None) -> None:
+    """Nobody has cancelled it."""
+    async with either.worker() as worker:
+        sent = Sent(worker, "raise_group", {})
+        assert await sent.error() == ("remote", None)
         assert await still_serves(worker)
 
 

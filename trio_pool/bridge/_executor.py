@@ -7,7 +7,7 @@ from _thread import allocate_lock
 
 from .._core._errors import FrameTooLarge, ProtocolError, Unserializable
 from .._core._messages import encode, pieces
-from ._interrupts import Interrupted, Interrupts
+from ._interrupts import Interrupts, is_interrupt
 from ._replies import Refused, failure, refusal, taken_back
 from ._session import Session
 from ._standard import standard_commands
@@ -140,7 +140,7 @@ class Executor:
             raise
         except BaseException as exc:  # noqa: ASYNC103  # see `raised`
             interrupts.running = 0
-            if isinstance(exc, Interrupted) and interrupts.told:
+            if interrupts.told and is_interrupt(exc):
                 exc = Refused("cancelled", "it was interrupted, for nobody waits for it any more", begun=True)
             reply = self.raised(request_id, exc, session_used=session is not None)  # noqa: ASYNC104  # see `raised`
         else:

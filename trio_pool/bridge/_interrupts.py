@@ -30,6 +30,14 @@ class Interrupted(BaseException):
     """
 
 
+def is_interrupt(exc: BaseException) -> bool:
+    """Tell whether a command was left by an interrupt, also if a nursery of its own has put that in a group."""
+    if isinstance(exc, BaseExceptionGroup):
+        group: BaseExceptionGroup[BaseException] = exc  # pyright: ignore[reportUnknownVariableType]  # narrowed
+        return any(is_interrupt(each) for each in group.exceptions)
+    return isinstance(exc, Interrupted)
+
+
 class Interrupts:
     """The sync command that runs in the main thread, and whether it is to go on; made in that thread."""
 

@@ -19,7 +19,7 @@ from .. import (
     Unserializable,
     WorkerCrashed,
 )
-from ..bridge import Session
+from ..bridge import Interrupted, Session
 from ..wire import encode, pieces
 from ._mock_arguments import Function, Refusal
 from ._mock_programs import Programs
@@ -167,6 +167,22 @@ class Commands:
             short = {name: fields[name][:100] for name in ("kind", "type", "message")} | {"traceback": ""}
             return _packed(wire_id, {"success": False, "error": short}, self._max_frame, session_used=session_used)
 
+    def raised(self, wire_id: int, error: BaseException, *, told: bool, session_used: bool) -> bytes:
+        """Return the reply of a command that has raised: whatever that is, it is its answer.
+
+        Args:
+            wire_id: The request.
+            error: What it has raised; one that ends the worker is raised again.
+            told: It was told that nobody waits for it.
+            session_used: It used its session.
+        """
+        if is_interrupt(error):
+            # Without being told it is of the command's own making.
+            error = Refusal("cancelled", str(error), begun=True) if told else RuntimeError(str(error))
+        if not isinstance(error, Exception):
+            raise error
+        return self.failure(wire_id, error, session_used=session_used, raised=True)
+
     # -- the standard commands -----------------------------------------------------------------------------------------
 
     def ping(self) -> dict[str, Any]:
@@ -245,6 +261,14 @@ class Commands:
         if not callable(found):
             raise Refusal("invalid_arguments", f"{function!r} is not callable")
         return found(*args)
+
+
+def is_interrupt(error: BaseException) -> bool:
+    """Tell whether this is an interrupt, or a group with one in it."""
+    if isinstance(error, BaseExceptionGroup):
+        group: BaseExceptionGroup[BaseException] = error  # pyright: ignore[reportUnknownVariableType]  # narrowed
+        return any(map(is_interrupt, group.exceptions))
+    return isinstance(error, Interrupted)
 
 
 def _packed(wire_id: int, fields: dict[str, object], max_frame: int, *, session_used: bool) -> bytes:

@@ -394,13 +394,8 @@ class MockWorker:
             if plan.expected is not None and plan.expected.result is not ...:
                 result = plan.expected.result
             reply = commands.success(wire_id, result, session_used=used)
-        except Interrupted as exc:
-            if not job.told:  # the command's own
-                reply = commands.failure(wire_id, RuntimeError(str(exc)), session_used=used, raised=True)
-            else:
-                reply = commands.failure(wire_id, Refusal("cancelled", str(exc), begun=True), session_used=used)
-        except Exception as exc:  # whatever a command raises is its answer
-            reply = commands.failure(wire_id, exc, session_used=used, raised=True)
+        except (Exception, Interrupted, BaseExceptionGroup) as exc:
+            reply = commands.raised(wire_id, exc, told=job.told, session_used=used)
         return reply if plan.garbage is None else plan.garbage.data  # noqa: ASYNC910  # saying it has a checkpoint
 
     async def _suffer(self, plan: Plan) -> None:
