@@ -391,6 +391,8 @@ class Pools(RuleBasedStateMachine):
         # Two workers that end in one moment are both out of use before either is settled: no order of the two has that.
         # `test_pool_crossings.py` looks at it.
         assume(first.ends is None or second.ends is None)
+        # Of workers that come with one size and go with the other, nothing would be left to be seen.
+        assume(not (first.name.startswith("resize") and second.name.startswith("resize")))
         self.play(first, second)
 
     @rule(seconds=st.sampled_from([0.1, 0.6, 2.5, 8.0]))
@@ -444,7 +446,7 @@ class Pools(RuleBasedStateMachine):
                 # A frozen worker takes a second to stop, in which a command's time may run out.
                 began = ("WorkerCrashed maybe_executed", "CommandTimeout maybe_executed")
                 not_begun = ("PoolClosed not_executed", "WorkerCrashed not_executed", "CommandTimeout maybe_executed")
-                assert result in (began if call.begun else not_begun)
+                assert result in (began if call.begun or call.ran else not_begun)
         for key, error in stage.errors.items():
             assert error.outcome is not Outcome.NOT_EXECUTED or key not in stage.began
             assert error.outcome is not Outcome.EXECUTED or key in stage.began
