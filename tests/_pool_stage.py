@@ -72,6 +72,8 @@ class Stage:
         self.began: list[int] = []
         self.inside: dict[int, int] = {}
         """The commands that run, each with the incarnation of its worker."""
+        self.memory: dict[int, tuple[int, ...]] = {}
+        """What each command that takes its session found there: the keys of those that had taken it before."""
         self.called_off: set[int] = set()
         self.pool: SessionPool
         self.status: PoolStatus
@@ -172,6 +174,9 @@ class Stage:
         return key
 
     async def _use(self, session: Session, key: int) -> int:
+        keys = session.state.setdefault("keys", [])
+        self.memory[key] = tuple(keys)
+        keys.append(key)
         return await self._work(key)
 
     async def _order(self, key: int) -> str:

@@ -9,6 +9,7 @@ and after every step checks only what must hold anyhow:
 - Nobody waits while a worker that may serve him is idle, nor, without a session, while another could help out.
 - A worker runs one sync command at the most and as many async ones as allowed, and under a lease only its holder's.
 - A session's commands run one at a time, in the order they were asked for.
+- What a session's commands left in it is there for the next, as long as it is that session, and no other's is.
 - A reply belongs to its request; what is not idempotent is entered once, what is no oftener than may be; outcomes are
   true, and never change.
 
@@ -431,6 +432,7 @@ class Promises(RuleBasedStateMachine):
         """Look at all that has happened, now that the pool is closed: outcomes, their truth, and order."""
         stage = self.stage
         self.outcomes_stay()
+        self.sessions_remember()
         entered = Counter(stage.began)
         for key, asked in self.asked.items():
             assert entered[key] <= (1 + MAX_RETRIES if asked.idempotent else 1)
@@ -450,6 +452,22 @@ class Promises(RuleBasedStateMachine):
                     dispatched.setdefault((asked.session, asked.made_at), []).append(event.request_id)
         for each in dispatched.values():
             assert each == sorted(each), "first come, first served"
+
+    def sessions_remember(self) -> None:
+        """What is gone is told to be lost, never silently missing."""
+        left: dict[tuple[str | None, float], set[int]] = {}
+        for key in self.stage.began:
+            asked = self.asked[key]
+            if key not in self.stage.memory or asked.made_at is None:
+                continue
+            found = self.stage.memory[key]
+            assert {(self.asked[each].session, self.asked[each].made_at) for each in found} <= {
+                (asked.session, asked.made_at),
+                (asked.session, None),
+            }
+            assert left.setdefault((asked.session, asked.made_at), set()) <= {*found, key}
+            if self.stage.results[key] == "ok":
+                left[asked.session, asked.made_at].add(key)
 
 
 TestPromises = Promises.TestCase
