@@ -211,6 +211,7 @@ class Application:
         return OVERTIME + longest
 
     async def _announce(self, origin: float, nemesis: Nemesis) -> None:
+        await trio.sleep_until(origin)
         begin = 0.0
         for phase in self._plan.scenario.phases:
             await trio.sleep_until(origin + begin)

@@ -97,6 +97,7 @@ class Client:
             visit: What to ask.
             until: Go round the requests until then, in Trio's time; once if None.
         """
+        await trio.lowlevel.checkpoint()
         session = _Session(visit.session) if visit.session is not None and self._sessions else None
         intended = self.origin + visit.at
         for step, request in self._rounds(visit, until):
@@ -206,6 +207,8 @@ class Client:
                 chain=_chain(exc),
                 group=isinstance(exc, BaseExceptionGroup),
             )
+            # Not to be cut off here: what became of the session must get through.
+            await trio.lowlevel.cancel_shielded_checkpoint()
             return isinstance(exc, _SESSION_GONE)
         self._outcome(request, "ok", reply=shown(reply))
         return False

@@ -192,6 +192,7 @@ class _Control:
 
 async def _leftovers(before: set[int], ended: float) -> list[dict[str, Any]]:
     """Return the processes that outlive the application for longer than promised; they are killed then."""
+    await trio.lowlevel.checkpoint()
     while True:
         living = [pid for pid in children() if pid not in before and not _collected(pid)]
         if not living:

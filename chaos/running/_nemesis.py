@@ -7,7 +7,7 @@ a phase of healing begins, when the load ends, and when all this is cancelled.
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+import math
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -20,6 +20,7 @@ from ..scenario._streams import stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
 
     from .._history import History
     from ..faults._injection import Arena, Injected, Injector, Victim
@@ -170,6 +171,7 @@ class Nemesis:
             await trio.lowlevel.checkpoint()
 
     async def _aim(self, spec: FaultSpec, strike: Strike, incarnation: int | None) -> Sequence[Victim]:
+        await trio.lowlevel.checkpoint()
         limits = self._plan.scenario.limits
         why = ""
         told = False
@@ -199,40 +201,28 @@ class Nemesis:
         raise FaultMissed(f"{why}, for {AIM_LIMIT:g} s")
 
     async def _inject(self, spec: FaultSpec, strike: Strike, victims: Sequence[Victim]) -> None:
-        injector = self._injectors[spec.kind](spec, strike, victims, self._arena)
-        over = self._over
-        stack = AsyncExitStack()
-        injected: Injected | None = None
+        force = _Force(self._injectors[spec.kind](spec, strike, victims, self._arena), self._over)
         try:
-            injected = await stack.enter_async_context(injector)
-            self._injected(spec, strike, victims, injected)
-            if spec.heals:
-                with trio.move_on_after(float("inf") if spec.hold is None else spec.hold):
-                    await over.wait()
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(force.give_way)
+                await force.run(
+                    lambda injected: self._injected(spec, strike, victims, injected), spec.hold if spec.heals else 0.0
+                )
+                nursery.cancel_scope.cancel()
         finally:
-            with trio.move_on_after(HEAL_LIMIT, shield=True):
-                await self._healed(spec, strike, stack, injected)
+            if force.injected is not None:
+                self._ended(spec, strike, force, force.injected)
+        if force.injected is None and force.error is not None:
+            raise force.error
 
-    async def _healed(self, spec: FaultSpec, strike: Strike, stack: AsyncExitStack, injected: Injected | None) -> None:
-        began = trio.current_time()
-        error: str | None = None
-        try:
-            await stack.aclose()
-        except (FaultFailed, FaultMissed, OSError) as exc:
-            error = f"{type(exc).__name__}: {exc}"
-            await trio.lowlevel.checkpoint()
-        except trio.Cancelled:
-            error = f"not healed within {HEAL_LIMIT:g} s"
-            raise
-        finally:
-            if injected is not None:
-                ok = error is None and injected.healed()
-                fields: dict[str, Any] = {"fault": strike.fault, "occurrence": strike.occurrence}
-                self._history.record("chaos", "effect", urgent=True, **fields, effect=dict(injected.effect))
-                took = round(trio.current_time() - began, 6)
-                if spec.heals:
-                    self._history.record("chaos", "heal", urgent=True, **fields, ok=ok, took=took, error=error)
-                    self._say(f"{strike.fault}  {'healed' if ok else 'did NOT heal'}")
+    def _ended(self, spec: FaultSpec, strike: Strike, force: _Force, injected: Injected) -> None:
+        fields: dict[str, Any] = {"fault": strike.fault, "occurrence": strike.occurrence}
+        self._history.record("chaos", "effect", urgent=True, **fields, effect=dict(injected.effect))
+        if spec.heals:
+            ok = force.error is None and injected.healed()
+            error = None if force.error is None else f"{type(force.error).__name__}: {force.error}"
+            self._history.record("chaos", "heal", urgent=True, **fields, ok=ok, took=force.took, error=error)
+            self._say(f"{strike.fault}  {'healed' if ok else 'did NOT heal'}")
 
     def _injected(self, spec: FaultSpec, strike: Strike, victims: Sequence[Victim], injected: Injected) -> None:
         effect = dict(injected.effect)
@@ -259,6 +249,60 @@ class Nemesis:
     def _missed(self, strike: Strike, why: str) -> None:
         self._history.record("chaos", "missed", urgent=True, fault=strike.fault, occurrence=strike.occurrence, why=why)
         self._say(f"{strike.fault}  missed: {why}")
+
+
+class _Force:
+    """One fault from its injection to its healing, which is shielded from the run's end.
+
+    Injecting can be cancelled at any moment. From then on nothing cuts the fault off: the end of the run only makes it
+    heal sooner. Entering and leaving the injector are in one scope, because it may hold a nursery open.
+
+    Args:
+        injector: What strikes on entering and heals on leaving.
+        over: Set when everything is to be healed.
+    """
+
+    def __init__(self, injector: AbstractAsyncContextManager[Injected], over: trio.Event) -> None:
+        self._injector = injector
+        self._over = over
+        self._leave = trio.Event()
+        self._guard = trio.CancelScope(shield=True)
+        self.injected: Injected | None = None
+        self.error: Exception | None = None
+        """Why it was not injected, or has not healed."""
+        self.took = 0.0
+        """Seconds the healing took."""
+
+    async def run(self, entered: Callable[[Injected], None], hold: float | None) -> None:
+        """Inject, hold for so long (None for until all is healed), and heal."""
+        await trio.lowlevel.checkpoint()
+        began: float | None = None
+        try:
+            with self._guard:
+                async with self._injector as injected:
+                    self.injected = injected
+                    entered(injected)
+                    with trio.move_on_after(math.inf if hold is None else hold):
+                        await self._leave.wait()
+                    began = trio.current_time()
+                    self._guard.deadline = began + HEAL_LIMIT
+        except (FaultMissed, FaultUnavailable, FaultFailed, OSError) as exc:
+            self.error = exc
+        if self._guard.cancelled_caught and self.injected is not None:
+            self.error = FaultFailed(f"not healed within {HEAL_LIMIT:g} s")
+        if began is not None:
+            self.took = round(trio.current_time() - began, 6)
+
+    async def give_way(self) -> None:
+        """Have the fault healed when it is time, or when this is cancelled; one not yet injected is called off."""
+        try:
+            await self._over.wait()
+            self._leave.set()
+            await trio.sleep_forever()
+        finally:
+            if self.injected is None:
+                self._guard.cancel()
+            self._leave.set()
 
 
 def _row(victim: Victim) -> dict[str, Any]:

@@ -85,13 +85,14 @@ class Sampler:
                 "metrics": attrs.asdict(status.metrics),
             }
         process: dict[str, Any] = {
-            "fds": len(os.listdir("/proc/self/fd")),
+            "fds": _descriptors(),
             "threads": threading.active_count(),
             "tasks": trio.lowlevel.current_statistics().tasks_living,
             "rss": _resident(),
             "lag": round(lag, 6),
         }
-        self._live.sample(gauges | {name: float(process[name]) for name in ("fds", "threads", "tasks", "rss", "lag")})
+        names = ("fds", "threads", "tasks", "rss", "lag")
+        self._live.sample(gauges | {name: float(process[name]) for name in names if process[name] is not None})
         self._history.record("sampler", "sample", **fields, **process, gc=gc.get_stats()[2]["collections"])
         self._sampled.unpark_all()
 
@@ -100,7 +101,18 @@ class Sampler:
         await self._sampled.park()
 
 
-def _resident() -> int:
-    """Return the bytes of memory this process has resident."""
-    with open("/proc/self/statm", "rb") as file:
-        return int(file.read().split()[1]) * _PAGE
+def _descriptors() -> int | None:
+    """Return how many descriptors this process has open; None if it may open no other to look."""
+    try:
+        return len(os.listdir("/proc/self/fd"))
+    except OSError:
+        return None
+
+
+def _resident() -> int | None:
+    """Return the bytes of memory this process has resident; None as above."""
+    try:
+        with open("/proc/self/statm", "rb") as file:
+            return int(file.read().split()[1]) * _PAGE
+    except OSError:
+        return None
