@@ -91,8 +91,9 @@ class Sampler:
             "rss": _resident(),
             "lag": round(lag, 6),
         }
-        names = ("fds", "threads", "tasks", "rss", "lag")
-        self._live.sample(gauges | {name: float(process[name]) for name in names if process[name] is not None})
+        # What cannot be seen now is left out.
+        process = {name: value for name, value in process.items() if value is not None}
+        self._live.sample(gauges | {name: float(value) for name, value in process.items()})
         self._history.record("sampler", "sample", **fields, **process, gc=gc.get_stats()[2]["collections"])
         self._sampled.unpark_all()
 
