@@ -127,7 +127,10 @@ def faults(draw: st.DrawFn, name: str, phase: Phase) -> FaultSpec:
         trigger=at.on is not None and draw(st.booleans()),
         unharmed=draw(st.booleans()),
     )
-    expect = draw(st.none() | st.builds(Expectation, detect_within=positive, recover_within=st.none() | positive))
+    default = attrs.fields(cls).expect.default
+    expect = draw(
+        st.just(default) | st.builds(Expectation, detect_within=positive, recover_within=st.none() | positive)
+    )
     return cls(name=name, at=at, target=target, hold=draw(positive) if cls.heals else None, expect=expect, **own)
 
 
@@ -141,8 +144,10 @@ configs = st.builds(
     ),
 )
 
-live = st.sampled_from(["pool.ready == pool.size", "success_rate[2s] >= 99%", "queue.depth < 8", "latency.p95 < 250ms"])
-windowed = st.sampled_from(["success_rate >= 0.97", "latency.p99 < 2s", "dropped == 0", "rss.max < 512MiB"])
+live = st.sampled_from(["pool.ready == pool.size", "success_rate[2s] >= 99%", "queue.depth < 8", "lag < 250ms"])
+windowed = st.sampled_from(
+    ["success_rate >= 0.97", "latency.p99 < 2s", "dropped == 0", "rss.max < 512MiB", "success_rate[2s] > 0.5"]
+)
 
 
 @st.composite

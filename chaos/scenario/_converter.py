@@ -37,7 +37,7 @@ from ._model import (
 )
 from ._plan import PlannedRequest, Strike, Visit
 from ._problems import Problem, did_you_mean
-from ._quantities import Bytes, Rate, Seconds, Share, Unit, quantity, whole
+from ._quantities import Bytes, Rate, Seconds, Share, Throughput, Unit, quantity, whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -82,6 +82,7 @@ NAMES = {
     "Rate": Rate,
     "Seconds": Seconds,
     "Share": Share,
+    "Throughput": Throughput,
 }
 """What annotations name that their modules import for type checkers only."""
 
@@ -152,7 +153,11 @@ def _add_class(made: cattrs.Converter, cls: type[attrs.AttrsInstance], tag: tupl
     if tag is None:
         made.register_unstructure_hook(cls, write)
     else:
-        made.register_unstructure_hook(cls, lambda value: {tag[0]: tag[1], **write(value)})
+        # None where that is not the default, as of what a fault expects, is said by a table that says nothing.
+        def written(value: object) -> object:
+            return {tag[0]: tag[1], **{key: {} if item is None else item for key, item in write(value).items()}}
+
+        made.register_unstructure_hook(cls, written)
 
 
 def _tagged(made: cattrs.Converter, value: object, tag: str, kinds: Mapping[str, type[Any]], what: str) -> object:

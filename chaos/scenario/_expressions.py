@@ -28,7 +28,10 @@ class Comparison(StrEnum):
 
 @attrs.frozen
 class Metric:
-    """A metric's name, such as ``latency.p99``, and over how many of the last seconds it is taken, if not over all."""
+    """A metric's name, such as ``latency.p99``, and over how many of the last seconds it is taken, if not over all.
+
+    An objective is judged afterwards: its window is cut into stretches of so many seconds, and it must hold in each.
+    """
 
     name: str
     over: float | None = None

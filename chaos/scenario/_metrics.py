@@ -18,7 +18,7 @@ from ._quantities import Unit
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p999": 0.999}
+QUANTILES = {"p50": 0.5, "p90": 0.9, "p95": 0.95, "p99": 0.99, "p999": 0.999}
 
 _GAUGES = {
     "pool.ready": ("workers able to serve, those that are busy included", Unit.NUMBER),
@@ -29,6 +29,8 @@ _GAUGES = {
     "sessions": ("sessions the pool knows", Unit.NUMBER),
     "rss": ("resident memory of the application", Unit.BYTES),
     "fds": ("open file descriptors of the application", Unit.NUMBER),
+    "threads": ("threads of the application", Unit.NUMBER),
+    "tasks": ("tasks of the application's Trio", Unit.NUMBER),
     "lag": ("how late the application's event loop came to the sampler", Unit.SECONDS),
 }
 _EXTREMES = {"min": "least", "mean": "mean", "max": "most"}
@@ -37,7 +39,7 @@ _COUNTS = {
     "sent": "requests sent",
     "ok": "requests answered",
     "failed": "requests that certainly failed: not executed, or their command raised",
-    "info": "requests that may have run or not: their worker died, or they were given up",
+    "info": "requests that may have run or not: their worker died, or their caller gave up",
     "dropped": "arrivals beyond max_in_flight, never sent",
     "restarts": "starts of a worker in the place of one that ended unasked",
     "worker.restarts": "the same as restarts",
@@ -46,8 +48,12 @@ _COUNTS = {
     "retried": "requests that ran once more because they are idempotent",
 }
 
+_LIVE = {"sent", "ok", "failed"}
+"""Those counts that are known while the run goes on, and over how many seconds one likes."""
+
 _TIMES = {
     "latency": "from the moment a request was meant to be sent to its answer",
+    "latency_all": "the same of failures too, each with the time it took to fail, or all the time it had",
     "service": "from the moment a request was sent to its answer",
     "queue_wait": "from the moment a request was sent until it was written to a worker",
     "generator_lag": "from the moment a request was meant to be sent until it was",
@@ -99,23 +105,24 @@ def _all() -> Iterator[MetricKind]:
             yield MetricKind(name=f"{name}.{extreme}", meaning=f"{meaning}: the {word}", unit=unit, live=False)
     yield MetricKind(name="success_rate", meaning="answered requests among those that ended", unit=Unit.SHARE)
     for name, meaning in _COUNTS.items():
-        yield MetricKind(name=name, meaning=meaning)
+        yield MetricKind(name=name, meaning=meaning, live=name in _LIVE)
     for name, meaning in _TIMES.items():
-        for part in chain(QUANTILES, ("max", "mean")):
-            yield MetricKind(name=f"{name}.{part}", meaning=f"{meaning}: {_said(part)}", unit=Unit.SECONDS)
+        for part in chain(QUANTILES, ("min", "mean", "max")):
+            whole = f"{meaning}: {_said(part)}"
+            yield MetricKind(name=f"{name}.{part}", meaning=whole, unit=Unit.SECONDS, live=False)
     for name, meaning in _INCIDENTS.items():
         for part in ("max", "mean"):
             whole = f"{meaning}: {_said(part)} of all its strikes in the window"
             yield MetricKind(name=f"{name}.{part}", meaning=whole, unit=Unit.SECONDS, live=False)
     for part, meaning in _FAULTS.items():
-        yield MetricKind(name=f"fault.NAME.{part}", meaning=f"of the fault of that name: {meaning}")
-    yield MetricKind(name="error.CLASS", meaning="requests that ended with an error of that class")
+        yield MetricKind(name=f"fault.NAME.{part}", meaning=f"of the fault of that name: {meaning}", live=False)
+    yield MetricKind(name="error.CLASS", meaning="requests that ended with an error of that class", live=False)
 
 
 def _said(part: str) -> str:
     if part in QUANTILES:
         return f"{QUANTILES[part] * 100:g} % are at most this"
-    return {"max": "the longest", "mean": "the mean"}[part]
+    return {"min": "the shortest", "mean": "the mean", "max": "the longest"}[part]
 
 
 METRICS: tuple[MetricKind, ...] = tuple(_all())

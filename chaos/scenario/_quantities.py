@@ -20,6 +20,8 @@ class Unit(StrEnum):
     RATE = "rate"
     """So many a second."""
     BYTES = "bytes"
+    THROUGHPUT = "throughput"
+    """Bytes a second."""
     SHARE = "share"
     """Of one: 0.3 is 30 %."""
     NUMBER = "number"
@@ -29,7 +31,19 @@ class Unit(StrEnum):
 Seconds: TypeAlias = Annotated[float, Unit.SECONDS]
 Rate: TypeAlias = Annotated[float, Unit.RATE]
 Bytes: TypeAlias = Annotated[int, Unit.BYTES]
+Throughput: TypeAlias = Annotated[float, Unit.THROUGHPUT]
 Share: TypeAlias = Annotated[float, Unit.SHARE]
+
+_SIZES = {
+    "B": Decimal(1),
+    "kB": Decimal(10**3),
+    "KB": Decimal(10**3),
+    "MB": Decimal(10**6),
+    "GB": Decimal(10**9),
+    "KiB": Decimal(2**10),
+    "MiB": Decimal(2**20),
+    "GiB": Decimal(2**30),
+}
 
 _FACTORS: dict[Unit, dict[str, Decimal]] = {
     Unit.SECONDS: {
@@ -41,16 +55,8 @@ _FACTORS: dict[Unit, dict[str, Decimal]] = {
         "h": Decimal(3600),
     },
     Unit.RATE: {"/s": Decimal(1), "/m": 1 / Decimal(60), "/min": 1 / Decimal(60), "/h": 1 / Decimal(3600)},
-    Unit.BYTES: {
-        "B": Decimal(1),
-        "kB": Decimal(10**3),
-        "KB": Decimal(10**3),
-        "MB": Decimal(10**6),
-        "GB": Decimal(10**9),
-        "KiB": Decimal(2**10),
-        "MiB": Decimal(2**20),
-        "GiB": Decimal(2**30),
-    },
+    Unit.BYTES: _SIZES,
+    Unit.THROUGHPUT: {f"{name}/s": factor for name, factor in _SIZES.items()},
     Unit.SHARE: {"%": Decimal("0.01")},
     Unit.NUMBER: {},
 }
@@ -59,6 +65,7 @@ WANTED = {
     Unit.SECONDS: 'a duration such as "250ms", "5s", "3m" or "1h30m", or a number of seconds',
     Unit.RATE: 'a rate such as "5/s" or "30/m", or a number a second',
     Unit.BYTES: 'a size such as "64KiB", "512MiB" or "1MB", or a number of bytes',
+    Unit.THROUGHPUT: 'a throughput such as "100kB/s" or "1MiB/s", or a number of bytes a second',
     Unit.SHARE: 'a percentage such as "30%", or a number from 0 to 1',
     Unit.NUMBER: "a number",
 }
@@ -104,6 +111,7 @@ def spelled(value: float, unit: Unit) -> str | float:
         Unit.SECONDS: ("h", "m", "s", "ms", "us"),
         Unit.RATE: ("/s",),
         Unit.BYTES: ("GiB", "MiB", "KiB", "GB", "MB", "kB"),
+        Unit.THROUGHPUT: ("GiB/s", "MiB/s", "KiB/s", "GB/s", "MB/s", "kB/s"),
     }[unit]
     for name in names:
         count = Decimal(repr(value)) / factors[name]

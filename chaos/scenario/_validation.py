@@ -254,8 +254,6 @@ def expression_errors(
             yield Problem(path, f"{metric.name} is known only afterwards")
         if live is False and not kind.windowed:
             yield Problem(path, f"{metric.name} changes from moment to moment: ask for {metric.name}.max or the like")
-        if live is False and metric.over is not None:
-            yield Problem(path, f"{metric.name} is taken over the objective's window, not over the last seconds")
         start, _, rest = metric.name.partition(".")
         fault = rest.rpartition(".")[0]
         if start == "fault" and fault not in faults:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from attrs import Attribute
 
-    from ._quantities import Bytes, Seconds, Share
+    from ._quantities import Bytes, Seconds, Share, Throughput
 
 
 def _at_least(least: float) -> Callable[[Any, Attribute[Any], Any], None]:
@@ -104,7 +104,7 @@ class Bandwidth(WireFault):
     needs = _LAUNCHER
     heals = True
 
-    rate: Bytes = attrs.field(default=100_000, validator=_positive)
+    rate: Throughput = attrs.field(default=100_000.0, validator=_positive)
     burst: Bytes = attrs.field(default=0, validator=_at_least(0))
 
 

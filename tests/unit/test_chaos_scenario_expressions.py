@@ -36,7 +36,7 @@ def test_an_expression_compares_a_metric_with_a_number_or_another(
     ("text", "complaint"),
     [
         ("latnecy.p99 < 2s", "did you mean 'latency.p99'"),
-        ("latency.p98 < 2s", "there are latency.p50, latency.p95"),
+        ("latency.p98 < 2s", "there are latency.p50, latency.p90"),
         ("latency.p99 < 2MB", "duration such as"),
         ("latency.p99 < pool.size", "cannot be compared"),
         ("latency.p99", "must be a metric, a comparison and a number"),
