@@ -115,9 +115,12 @@ def _cases(results: Results) -> Iterator[_Case]:
 def _ended(results: Results) -> _Case:
     """Return the case of the run as such: what went wrong with it is nobody's finding."""
     others = (Exit.PASS, Exit.BROKEN, Exit.MISSED, Exit.UNKNOWN)
-    counted = any(
-        each.judgement is not Judgement.PASS for each in (*results.findings, *results.objectives, *results.sometimes)
-    )
+    judgements = [
+        *(each.judgement for each in results.findings),
+        *(each.judgement for each in results.objectives),
+        *(each.judgement for each in results.sometimes),
+    ]
+    counted = any(each is not Judgement.PASS for each in judgements)
     if not results.reasons or (results.exit in others and (counted or not all(s.ok for s in results.steady))):
         return _Case("run", "the run", None)
     judgement = Judgement.FAIL if results.verdict is Judgement.FAIL else Judgement.UNKNOWN
