@@ -47,9 +47,9 @@ def course_section(scene: Scene) -> str:
     if not scene.requests and not scene.lives:
         return section(heading, paragraph("Nothing: no worker started and no request was sent."))
     label = (
-        f"{scene.end:.1f} seconds from left to right: latency of {count(len(scene.requests), 'request')}, its quantiles,"
-        f" rates, unanswered requests, and a lane for each of {count(len(shown_slots(scene)), 'worker')}, with"
-        f" {count(len(scene.strokes), 'strike')} of faults marked. The tables below hold the same."
+        f"{scene.end:.1f} seconds from left to right: latency of {count(len(scene.requests), 'request')}, its"
+        f" quantiles, rates, unanswered requests, and a lane for each of {count(len(shown_slots(scene)), 'worker')},"
+        f" with {count(len(scene.strokes), 'strike')} of faults marked. The tables below hold the same."
     )
     pictures = _thrice(lambda width, name: draw_course(scene, width=width, name=name, label=label))
     notes: list[str] = []
@@ -180,10 +180,9 @@ def faults_section(scene: Scene, evidence: Evidence) -> str:
         columns = ("Fault", "strikes", "fewest succeeded", "in the end", "slowest p95", "in the end")
         parts.append(card(table("The same in short.", columns, course_rows(courses), numbers=5), kind="table"))
     if scene.results.recovery:
-        columns = ("Fault", "at", "requests hit", "detected", "full strength", "first answer", "steady", "whom")
         rows = [_row(each) for each in scene.results.recovery]
         caption = "Each strike and its consequences. Times are counted from the strike."
-        parts.append(card(table(caption, columns, rows, numbers=6), kind="table"))
+        parts.append(card(table(caption, _COLUMNS, rows, numbers=6), kind="table"))
     parts += [
         paragraph(f"{each.fault} at {each.at:.2f} s hit nobody: {each.why}.") for each in scene.results.missed[:20]
     ]
@@ -196,6 +195,9 @@ def _about(spec: FaultSpec) -> str:
         + element("dd", escape(f"{spec.summary[0].upper()}{spec.summary[1:]}. {spec.mechanism}"))
         + element("dd", escape(f"A good pool: {spec.good_pool}"), class_="soft")
     )
+
+
+_COLUMNS: Final = ("Fault", "at", "requests hit", "detected", "full strength", "first answer", "steady", "whom")
 
 
 def _row(each: Occurrence) -> tuple[str, ...]:
@@ -259,7 +261,8 @@ def diagram_section(results: Results, evidence: Evidence) -> str:
         f"{diagram.title}: step by step",
         paragraph(
             "What passed between its caller, the pool and the worker, by the caller's own record, the pool's events and"
-            f" the workers' ledger. {GLOSSARY['ledger'].partition('.')[0]}. Rows are in the order of time, not to scale."
+            f" the workers' ledger. {GLOSSARY['ledger'].partition('.')[0]}. Rows are in the order of time, and not to"
+            " scale."
         ),
         element("figure", *pictures, class_="card"),
         *rest,

@@ -48,7 +48,8 @@ path.ok.dots { stroke-width: 3.2; }
 .middle.slowness { stroke: var(--ok); }
 .struck { stroke: var(--kill); stroke-width: 1.6; stroke-dasharray: 4 3; fill: none; }
 .moment { stroke: var(--recovery); stroke-width: 1.2; fill: none; }
-.picture .moment-name { fill: var(--ink); font-size: 11.5px; stroke: var(--card); stroke-width: 3px; paint-order: stroke; }
+.picture .moment-name { fill: var(--ink); font-size: 11.5px; }
+.picture .moment-name, .picture .row { stroke: var(--card); stroke-width: 3px; paint-order: stroke; }
 .good-bar { fill: var(--ok); fill-opacity: 0.75; }
 .bad-bar { fill: var(--failed); }
 .cut-bar { fill: none; stroke: var(--soft); }
@@ -58,7 +59,6 @@ path.ok.dots { stroke-width: 3.2; }
 .event { fill: var(--ok); }
 .event.bad-step { fill: var(--failed); }
 .picture .row.bad-step { fill: var(--failed); font-weight: 600; }
-.picture .row { stroke: var(--card); stroke-width: 3px; paint-order: stroke; }
 .charts { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; margin-top: 12px; }
 .charts > figure { min-width: 0; margin: 0; }
 .charts > figure:only-child { grid-column: 1 / -1; }

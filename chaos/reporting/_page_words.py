@@ -65,22 +65,23 @@ GLOSSARY: Final[Mapping[str, str]] = {
     "fault, strike": "What the test does to the pool on purpose, and one time it is done.",
     "phase": "A stretch of the run with its own load. One that warms up is not measured; in one that heals, every fault"
     " is over and the pool must come back to itself.",
-    "window": "The stretch of time a number is taken over: a phase, all that is measured, or the time from each strike"
-    " of a fault until the pool had to be well again. A request belongs to the window in which it was meant to be sent.",
+    "window": "The stretch of time a number is taken over: a phase, all that is measured, or the time from each"
+    " strike of a fault until the pool had to be well again. A request belongs to the window in which it was meant to"
+    " be sent.",
     "intended send time": "When the plan says that a request leaves. Latency is counted from there, so that a generator"
     " held up by the pool cannot make the pool look faster than it is. Inside a session the next request is meant to be"
     " sent some time after the last answer, as a user would.",
     "p50, p95, p99": "The time that 50, 95 or 99 of 100 requests do not exceed. p50 is also called the median.",
-    "n, and two values in brackets": "Of how many requests a percentile was taken, and between which values the true one"
-    " lies with 95 % confidence. An objective is passed only if both meet it.",
+    "n, and two values in brackets": "Of how many requests a percentile was taken, and between which values the true"
+    " one lies with 95 % confidence. An objective is passed only if both meet it.",
     "detected": "How long the pool took to notice the fault.",
     "full strength": "How long until every slot had a working worker again.",
     "first answer": "How long until the slot that was hit answered a request again.",
     "steady": "How long until everything looked as it did before the test, and went on looking so.",
     "ledger": "The workers' own log of what they executed, written so that it survives their death. Errors are held"
     " against it: what is said not to have run must not be in it.",
-    "seed, plan": "All chance in the run comes from the seed. With the scenario it makes the plan: every request and fault"
-    " with its time, decided before the run began.",
+    "seed, plan": "All chance in the run comes from the seed. With the scenario it makes the plan: every request and"
+    " fault with its time, decided before the run began.",
     "unknown": "A judgement beside passed and failed: nothing was broken, and too little was tried to say that all is"
     " well.",
 }

@@ -51,7 +51,7 @@ def table(
 
 
 def judged_table(caption: str, columns: Sequence[str], rows: Iterable[tuple[str, Judgement, Sequence[str]]]) -> str:
-    """Return a table whose second column says how something was judged, in words and colour, and the last in a sentence.
+    """Return a table whose second column says how something was judged, and the last why, in a sentence.
 
     Args:
         caption: What the table is.

@@ -115,4 +115,4 @@ def _recovered(recovery: Sequence[Occurrence]) -> Iterator[str]:
         yield f"{count(workers, 'worker')} were lost and replaced, the slowest within {worst_of(times)}."
     else:
         never = sum(time is None for time in times)
-        yield f"{count(workers, 'worker')} lost; after {count(never, 'strike')} the pool never had all its workers again."
+        yield f"{count(workers, 'worker')} were lost; {count(never, 'time')} the pool never had all of them again."
