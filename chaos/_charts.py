@@ -98,7 +98,9 @@ def draw_spread(latencies: Sequence[float], services: Sequence[float], *, width:
         if rarity <= count:
             at = x(rarity)
             parts.append(element("line", class_="grid", x1=at, x2=at, y1=12.0, y2=y.start))
-            parts.append(words(at, y.start + 16.0, name, class_="tick", text_anchor="middle"))
+            # The last would reach beyond the picture.
+            anchor = "end" if at > x.stop - 16.0 else "middle"
+            parts.append(words(at, y.start + 16.0, name, class_="tick", text_anchor=anchor))
     parts.append(
         words(x.stop, y.start + 33.0, "share of the requests that took no longer", class_="tick", text_anchor="end")
     )

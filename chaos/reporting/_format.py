@@ -35,6 +35,8 @@ def share(value: float | None) -> str:
     """Return a share in percent, cut to a tenth: 100 % is said only of all."""
     if value is None:
         return "-"
+    if 0.0 < value < 0.001:
+        return "< 0.1 %"
     return "100 %" if value >= 1.0 else f"{math.floor(value * 1000 + 1e-9) / 10:g} %"
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import attrs
 
 from .._svg import Scale, element, number, span, ticks, title, words
-from ._scene import DEATH, FREEZE, OTHER, WIRE
+from ._scene import FREEZE, OTHER, SUDDEN, WIRE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -197,7 +197,7 @@ def picture(parts: Sequence[str], width: float, height: float, label: str) -> st
 
 
 LOOKS: Final = {
-    DEATH: "a fault of a moment",
+    SUDDEN: "a fault of a moment",
     FREEZE: "standing still",
     WIRE: "a disturbed link",
     OTHER: "another fault that lasts",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from .._svg import cross, element, number, span, title, words
 from ._frame import axis, bands, make_frame, patterns, picture, strokes
 from ._panels import quantiles, rates, scatter, waiting
-from ._scene import DEATH, FREEZE
+from ._scene import FREEZE, SUDDEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -135,8 +135,8 @@ def _hits(scene: Scene, frame: Frame, middles: dict[int, float]) -> Iterator[str
 def _hit(stroke: Stroke, frame: Frame, middle: float, gone: float) -> Sequence[str]:
     parts: list[str] = []
     x = frame.x(stroke.at)
-    if stroke.look != DEATH or stroke.over > stroke.at:
-        look = FREEZE if stroke.look == DEATH else stroke.look
+    if stroke.look != SUDDEN or stroke.over > stroke.at:
+        look = FREEZE if stroke.look == SUDDEN else stroke.look
         # What is done to a worker ends when it is taken back, and no later than the worker does.
         wide = max(frame.x(min(stroke.over, gone)) - x, 1.5)
         box = {"x": x, "y": middle - _BAR / 2, "width": wide, "height": _BAR}

@@ -19,7 +19,7 @@ from ._page_style import PAGE_STYLE
 from ._page_tables import checks_section, details_section, glossary_section, objectives_section, requests_section
 from ._page_words import HEADLINES
 from ._scene import make_scene
-from ._tables import paragraph
+from ._tables import held, paragraph
 from ._tale import tale, tiles
 
 if TYPE_CHECKING:
@@ -59,16 +59,20 @@ def make_page(results: Results, measures: Measures, evidence: Evidence) -> str:
     )
     if results.started:
         about += f" · {results.started.replace('T', ' ').replace('Z', ' UTC')}"
+    diagram = diagram_section(results, evidence)
+    # What is evidence against the pool stands before everything else, an example after what it is one of.
+    broken = any(finding.judgement is Judgement.FAIL for finding in results.findings)
     body = [
         paragraph(about, "about"),
         _verdict(results),
         _story(scene, evidence),
         *_alarms(results, evidence),
-        diagram_section(results, evidence),
+        *([diagram] if broken else []),
         course_section(scene),
         checks_section(results),
         objectives_section(results),
         faults_section(scene, evidence),
+        *([] if broken else [diagram]),
         requests_section(scene),
         visits_section(scene),
         details_section(scene, evidence),
@@ -125,7 +129,7 @@ def _story(scene: Scene, evidence: Evidence) -> str:
         for title, texts in tale(scene, evidence)
     ]
     numbers = [
-        element("div", element("dt", escape(what)), element("dd", escape(value)), class_="card")
+        element("div", element("dt", escape(what)), element("dd", escape(held(value))), class_="card")
         for value, what in tiles(scene)
     ]
     return element("div", *cards, class_="story") + element("dl", *numbers, class_="tiles")

@@ -12,7 +12,7 @@ from ._frame import LOOKS, patterns
 from ._lanes import draw_course, shown_slots
 from ._page_words import GLOSSARY
 from ._panels import ROW_NAMES, bucket_length, bucket_rows
-from ._scene import DEATH
+from ._scene import SUDDEN
 from ._sequence import draw_diagram, find_diagram
 from ._tables import card, paragraph, section, table
 from ._thinning import MAX_POINTS
@@ -102,7 +102,7 @@ def _legend(scene: Scene) -> str:
         items.append((worker, "worker ready"))
         items.append((worker + element("path", class_="busy", d="M3 8H15"), "busy"))
         items.append((element("rect", class_="starting", x=0, y=5, width=18, height=6), "starting"))
-    for look in sorted(looks - {DEATH}):
+    for look in sorted(looks - {SUDDEN}):
         # With a pattern of its own: those of the pictures are not there while their picture is not shown.
         box = {"x": 1, "y": 2, "width": 16, "height": 12}
         inside = element("rect", class_="held", **box) + element("rect", fill=f"url(#legend-{look}-{look})", **box)

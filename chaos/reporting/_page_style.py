@@ -20,14 +20,14 @@ PAGE_STYLE: Final = """\
 .bars { stroke: var(--other); stroke-width: 2; }
 .specks { fill: var(--wire); }
 .hatch { stroke: var(--failed); stroke-width: 1.4; }
-.death .strike { stroke: var(--kill); stroke-opacity: 0.55; }
+.sudden .strike { stroke: var(--kill); stroke-opacity: 0.55; }
 .wire .strike { stroke: var(--wire); }
 .other .strike { stroke: var(--other); }
-.death .tag { fill: var(--kill); }
+.sudden .tag { fill: var(--kill); }
 .wire .tag { fill: var(--wire); }
 .other .tag { fill: var(--other); }
 .wire .held { stroke: var(--wire); }
-.other .held, .death .held { stroke: var(--other); }
+.other .held, .sudden .held { stroke: var(--other); }
 path.ok.dots { stroke-width: 3.2; }
 .drop { fill: none; stroke: var(--failed); stroke-width: 1.2; }
 .quantile { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
@@ -62,9 +62,12 @@ path.ok.dots { stroke-width: 3.2; }
 .charts { display: grid; grid-template-columns: 1fr 1fr; gap: 16px; margin-top: 12px; }
 .charts > figure { min-width: 0; margin: 0; }
 .charts > figure:only-child { grid-column: 1 / -1; }
+section > h3 { margin-top: 20px; }
+@media (min-width: 641px) { .demands td:nth-child(4) { white-space: nowrap; } }
 dl.faults dt { font-weight: 600; margin-top: 8px; }
 dl.faults dd { margin: 0; overflow-wrap: anywhere; }
 dl.faults .soft { font-size: 14px; }
 @media (max-width: 1080px) { .charts { grid-template-columns: 1fr; } }
+@media (max-width: 640px) { .stack td:empty { display: none; } }
 """
 """The rest of the style sheet."""

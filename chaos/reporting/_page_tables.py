@@ -53,13 +53,11 @@ def objectives_section(results: Results) -> str:
     """Return what the scenario demands, what had to happen, and whether the pool was well before and after."""
     if not results.objectives and not results.sometimes and not results.steady:
         return ""
-    rows = [(each.text, each.judgement, (each.window, measured(each), each.why or "-")) for each in results.objectives]
-    rows += [
-        (each.text, each.judgement, ("at least once", measured(each), each.why or "-")) for each in results.sometimes
-    ]
+    rows = [(each.text, each.judgement, (each.window, measured(each), each.why)) for each in results.objectives]
+    rows += [(each.text, each.judgement, ("at least once", measured(each), each.why)) for each in results.sometimes]
     for state in results.steady:
         judgement = Judgement.PASS if state.ok else Judgement.FAIL
-        failing = "; ".join(state.failing) or "-"
+        failing = "; ".join(state.failing)
         took = f"after {duration(state.took)}" if state.ok else f"not within {duration(state.took)}"
         rows.append((f"steady state {state.when} the method", judgement, ("the whole pool", took, failing)))
     columns = ("Demand", "In this run", "window", "measured", "remark")
@@ -67,7 +65,7 @@ def objectives_section(results: Results) -> str:
         "What the scenario demands beyond the promises: how well users must be served in each stretch of the run, and"
         " what must happen at least once for the run to have tested anything."
     )
-    return section("What is demanded", paragraph(text), card(judged_table("", columns, rows), kind="table"))
+    return section("What is demanded", paragraph(text), card(judged_table("", columns, rows), kind="table demands"))
 
 
 def requests_section(scene: Scene) -> str:
@@ -105,7 +103,7 @@ def requests_section(scene: Scene) -> str:
     return section(
         "The requests",
         card(errors, kind="table"),
-        element("div", figure, card(_spreads(results), kind="table"), class_="pair"),
+        element("div", figure, card(_spreads(results)), class_="pair"),
         card(_windows(results), kind="table"),
     )
 

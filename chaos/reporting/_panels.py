@@ -208,9 +208,11 @@ def waiting(scene: Scene, frame: Frame, top: float, height: float) -> Iterator[s
     queued = [(float(e["t"]), int(e["queued"])) for e in scene.measures.samples if e.get("queued") is not None]
     most = max(level for _, level in course)
     deepest = max((depth for _, depth in queued), default=0)
-    text = f"unanswered requests, {most} at most"
-    if queued:
-        text += f"; waiting for a worker, {deepest} at most" if frame.roomy else f"; waiting, {deepest}"
+    if frame.roomy:
+        text = f"unanswered requests, {most} at most"
+        text += f"; waiting for a worker, {deepest} at most" if queued else ""
+    else:
+        text = f"unanswered, up to {most}" + (f"; waiting, {deepest}" if queued else "")
     yield words(frame.left, top - 8.0, text, class_="panel")
     y = Scale(0.0, float(max(most, deepest, 1)), top + height, top)
     yield from _base(frame, y, top, height, str(max(most, deepest, 1)))

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ..checking._results import Results
     from ..evidence._evidence import Evidence
 
-DEATH, FREEZE, WIRE, OTHER = "death", "freeze", "wire", "other"
+SUDDEN, FREEZE, WIRE, OTHER = "sudden", "freeze", "wire", "other"
 """How faults look: a moment, or a stretch with one of three patterns."""
 
 _STILL = frozenset({"freeze", "brief-freeze", "gil-hog", "app-stop", "app-stall", "cpu-starvation"})
@@ -69,7 +69,7 @@ class Stroke:
 
     Args:
         occurrence: What it did.
-        look: `DEATH`, `FREEZE`, `WIRE` or `OTHER`.
+        look: `SUDDEN`, `FREEZE`, `WIRE` or `OTHER`.
         over: When its effect was over: at its healing, else at once.
     """
 
@@ -164,7 +164,7 @@ def look_of(kind: str, *, lasts: bool) -> str:
         return WIRE
     if kind in _STILL:
         return FREEZE
-    return OTHER if lasts else DEATH
+    return OTHER if lasts else SUDDEN
 
 
 def _stroke(occurrence: Occurrence, end: float) -> Stroke:

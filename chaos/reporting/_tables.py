@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Final
 
 from .._svg import element, escape
@@ -10,6 +11,8 @@ from ._format import MARKS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+_UNIT: Final = re.compile(r"(\d) (%|s\b|ms\b|µs)")
 
 MAX_ROWS: Final = 200
 """Rows of a table; a longer one is not read, and is in results.json."""
@@ -101,5 +104,10 @@ def section(heading: str, *children: str) -> str:
 
 
 def paragraph(text: str, kind: str | None = None) -> str:
-    """Return a paragraph of plain text."""
-    return element("p", escape(text), class_=kind)
+    """Return a paragraph of plain text, in which no unit is torn from its number."""
+    return element("p", escape(held(text)), class_=kind)
+
+
+def held(text: str) -> str:
+    """Return a text with its units held to their numbers."""
+    return _UNIT.sub("\\1\N{NO-BREAK SPACE}\\2", text)

@@ -58,7 +58,7 @@ def _asked(scene: Scene, evidence: Evidence) -> Iterator[str]:
     sent = len(scene.requests)
     kinds = ", ".join(dict.fromkeys(each.operation for each in scene.requests))
     workers = f"A pool of {count(slots, 'worker process', 'worker processes')}" if slots else "The pool"
-    yield f"{workers} was sent {count(sent, 'request')}{whose} in {scenario.duration:g} seconds, at times fixed before."
+    yield f"{workers} was sent {count(sent, 'request')}{whose} in {scenario.duration:g} seconds, by a plan made before."
     if kinds:
         yield f"The requests were of these kinds: {kinds}."
 
@@ -78,7 +78,7 @@ def _done(scene: Scene, evidence: Evidence) -> Iterator[str]:
             yield f"{what} ({name}): was to be, and never struck."
         else:
             often = "once" if times == 1 else "twice" if times == 2 else f"{times} times"
-            hit = f", {count(begun, 'request')} under way on it" if begun else ""
+            hit = f", with {count(begun, 'request')} under way where it hit" if begun else ""
             yield f"{what} ({name}): {often}{hit}."
 
 
