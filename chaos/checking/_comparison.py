@@ -1,7 +1,7 @@
 """Two runs side by side: what differs, and whether by more than chance.
 
-The interval of a difference of percentiles is a bootstrap's: both samples are drawn anew many times, and the middle 95 %
-of the differences are kept. A percentile of a sample drawn anew is one of the old values, and how its rank is
+The interval of a difference of percentiles is a bootstrap's: both samples are drawn anew many times, and the middle
+95 % of the differences are kept. A percentile of a sample drawn anew is one of the old values, and how its rank is
 distributed is known exactly, so a draw costs one random number and not a sort. That of a difference of shares is
 Newcombe's, made of the two shares' own.
 """
