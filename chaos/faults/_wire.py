@@ -92,7 +92,7 @@ async def inject(
             for direction in _each(spec.direction):
                 # Of each link and direction its own, so that what happens on one leaves the others' chances alone.
                 chance = stream(int(strike.offset * 2**53), f"wire:{strike.fault}:{victim.slot}:{direction}")
-                placed.append((link, _toxic(spec, direction, chance, link)))
+                placed.append((link, _toxic(spec, chance)))
                 link.add(placed[-1][1], direction)
     try:
         await trio.lowlevel.checkpoint()
@@ -104,7 +104,7 @@ async def inject(
             link.remove(toxic)
 
 
-def _toxic(spec: specs.WireFault, direction: Direction, chance: Random, link: Interposer) -> Selective:
+def _toxic(spec: specs.WireFault, chance: Random) -> Selective:
     """Make the toxic that does what a fault says."""
     choice = Choice(
         chance,
@@ -133,7 +133,7 @@ def _toxic(spec: specs.WireFault, direction: Direction, chance: Random, link: In
         case specs.Duplicate():
             return damaging.Duplicate(choice, HELD_BYTES)
         case specs.Reorder():
-            return damaging.Reorder(choice, lambda: len(link.in_flight), spec.wait, HELD_BYTES)
+            return damaging.Reorder(choice, spec.wait, HELD_BYTES)
         case specs.Drop():
             return damaging.Drop(choice)
         case specs.Unsolicited():

@@ -159,14 +159,12 @@ class Reorder(Selective):
 
     Args:
         choice: Which messages are overtaken.
-        expected: Returns how many more are to come.
         wait: Seconds that a message waits to be overtaken.
         limit: Two messages of more bytes together keep their order.
     """
 
-    def __init__(self, choice: Choice, expected: Callable[[], int], wait: float, limit: int) -> None:
+    def __init__(self, choice: Choice, wait: float, limit: int) -> None:
         super().__init__(choice)
-        self._expected = expected
         self._wait = wait
         self._limit = limit
         self._first: list[Piece] = []
@@ -181,7 +179,8 @@ class Reorder(Selective):
     def take(self, piece: Piece) -> Iterable[Piece]:
         """Keep a chosen message until the next has come."""
         if not self._first:
-            if not (self.hits(piece) and piece.begins_message and self._expected()):
+            frame = piece.frame
+            if frame is None or not (self.hits(piece) and piece.begins_message and frame.message.owed):
                 return (piece,)
             self._whole = False
         (self._second if self._whole else self._first).append(piece)

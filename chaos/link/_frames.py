@@ -48,11 +48,13 @@ class Message:
         kind: What it is.
         wire_id: Its id, where it has one that could be read.
         command: Of a request the command's name, of a reply that of its request, where they could be read.
+        owed: Of a reply, how many more the worker owes after it.
     """
 
     kind: Kind
     wire_id: int | None = None
     command: str | None = None
+    owed: int = 0
 
 
 @attrs.frozen(eq=False)
@@ -265,7 +267,8 @@ class Cutter:
         if body[1 : 1 + len(_ID)] == _ID and len(body) >= 1 + len(_ID) + 8:
             wire_id = int.from_bytes(body[1 + len(_ID) : 1 + len(_ID) + 8], "big")
         if self._from_worker:
-            return Message(Kind.REPLY, wire_id, None if wire_id is None else self._in_flight.pop(wire_id, None))
+            command = None if wire_id is None else self._in_flight.pop(wire_id, None)
+            return Message(Kind.REPLY, wire_id, command, len(self._in_flight))
         if rest.startswith(_CANCEL):
             return Message(Kind.CANCEL, wire_id)
         command = _string(rest[len(_COMMAND) :]) if rest.startswith(_COMMAND) else None

@@ -129,11 +129,12 @@ def test_commands_are_known_by_name_in_both_directions() -> None:
 # -- later, and in portions --------------------------------------------------------------------------------------------
 
 
-def arrivals(toxic: Toxic, *said: tuple[float, bytes]) -> list[tuple[float, bytes]]:
-    """Return when a pool hears what, of what a worker says when."""
+def arrivals(toxic: Toxic, *said: tuple[float, bytes], asked: int = 0) -> list[tuple[float, bytes]]:
+    """Return when a pool hears what, of what a worker says when, having been asked so many requests."""
     found: list[tuple[float, bytes]] = []
 
     async def test(link: Interposer, wire: Wire) -> None:
+        link.send(hello() + b"".join(request(number + 1) for number in range(asked)))
         wire.deliver(hello())
         read(link)
         link.add(toxic, DOWN)
@@ -337,18 +338,20 @@ def test_a_duplicate_comes_right_behind() -> None:
 def test_two_replies_change_places() -> None:
     """The first of each pair waits for the second, large or not."""
     big = large(2, 5)
-    expected = iter([1, 1])
-    toxic = Reorder(every(), lambda: next(expected, 0), 9.0, HELD_BYTES)
-    assert heard(toxic, A, big[:50], big[50:], C, A, B) == big + A + A + C + B
+    toxic = Reorder(every(), 9.0, HELD_BYTES)
+    said = [*(reply(number) for number in (4, 1, 5)), big[:50], big[50:], C]
+    assert heard(toxic, *said, asked=5) == said[1] + said[0] + big + said[2] + C
     assert toxic.struck == 2
+    # Also if all are there at once: what counts is what was owed after each.
+    assert heard(Reorder(every(), 9.0, HELD_BYTES), b"".join(said), asked=5) == said[1] + said[0] + big + said[2] + C
 
 
 def test_a_reply_that_nobody_follows_is_not_kept() -> None:
     """Where no other is due it goes on at once; where the other does not come, after a while; beyond the limit too."""
-    assert heard(Reorder(every(), lambda: 0, 9.0, HELD_BYTES), A) == A
-    assert arrivals(Reorder(every(), lambda: 1, 1.5, HELD_BYTES), (0.0, A)) == [(1.5, A)]
+    assert heard(Reorder(every(), 9.0, HELD_BYTES), A, asked=1) == A
+    assert arrivals(Reorder(every(), 1.5, HELD_BYTES), (0.0, A), asked=2) == [(1.5, A)]
     big = large(2, 5)
-    assert heard(Reorder(every(), lambda: 1, 9.0, 1000), A, big) == A + big
+    assert heard(Reorder(every(), 9.0, 1000), A, big, asked=2) == A + big
 
 
 @pytest.mark.parametrize("cut", [0, 10, 40_000])
@@ -357,9 +360,10 @@ def test_what_a_toxic_keeps_goes_on_in_order_when_it_is_taken_away(cut: int) -> 
     big = large(2, 5)
 
     async def test(link: Interposer, wire: Wire) -> None:
+        link.send(hello() + request(1) + request(2))
         wire.deliver(hello())
         read(link)
-        toxic = Reorder(every(), lambda: 1, math.inf, HELD_BYTES)
+        toxic = Reorder(every(), math.inf, HELD_BYTES)
         link.add(toxic, DOWN)
         wire.deliver(A + big[:cut])
         assert read_now(link) == b""
