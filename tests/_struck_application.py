@@ -38,12 +38,13 @@ async def main(kind: str, hold: float, folder: Path) -> None:
             nursery.start_soon(there.work, 1)
             async with INJECTORS[kind](spec, STRIKE, [], arena) as injected:
                 say("struck")
+                await trio.sleep(hold)
         say("stood", trio.current_time() - before, injected.healed())
         await there.work(2)
         health = await there.pool.health_check()
         say("exits", len(there.seen(WorkerExited)), health.status)
         if line is not None:
-            await line.aclose()
+            line.close()
 
 
 if __name__ == "__main__":

@@ -25,9 +25,9 @@ if TYPE_CHECKING:
     from .._memory import Ballast
     from ..scenario._fault import FaultSpec
     from ..scenario._plan import Strike
-    from ._injection import Arena, Injector, Victim, Watcher
+    from ._injection import Arena, Injector, Victim
 
-# Those that stop everything do it one step later, in a task: until then whoever injects them has written down that he
+# Those that stop everything do it one step of the loop later: until then whoever injects them has written down that he
 # did, and will find his own clock advanced by as much as the fault took.
 
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 class Struck:
     """What has hit the application."""
 
+    began: float = 0.0
     seconds: float = 0.0
     """How long it stood."""
     over: bool = False
@@ -48,64 +49,76 @@ class Struck:
         """Whether it is over."""
         return self.over
 
+    def end(self) -> None:
+        """Take note that it is over."""
+        self.seconds = time.monotonic() - self.began
+        self.over = True
+
 
 @asynccontextmanager
 async def kill_application(
-    spec: FaultSpec, strike: Strike, victims: Sequence[Victim], arena: Arena
+    spec: FaultSpec,
+    strike: Strike,
+    victims: Sequence[Victim],
+    arena: Arena,
 ) -> AsyncGenerator[Struck, None]:
-    """Kill this process."""
+    """Kill this process on leaving."""
     assert isinstance(spec, AppKill)  # noqa: S101  # narrows the type: the registry is by kind
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_kill)
-        yield Struck()
-
-
-async def _kill() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
     await trio.lowlevel.checkpoint()
+    yield Struck()
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 @asynccontextmanager
 async def stop_application(
-    spec: FaultSpec, strike: Strike, victims: Sequence[Victim], arena: Arena
+    spec: FaultSpec,
+    strike: Strike,
+    victims: Sequence[Victim],
+    arena: Arena,
 ) -> AsyncGenerator[Struck, None]:
     """Have this process stopped by the one that watches over it."""
     assert isinstance(spec, AppStop)  # noqa: S101  # as above
-    if arena.watcher is None:
+    watcher, seconds = arena.watcher, hold_of(spec)
+    if watcher is None:
         raise FaultUnavailable("nobody watches over this process who could have it go on")
-    struck = Struck()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_stand, struck, arena.watcher, hold_of(spec))
+    await trio.lowlevel.checkpoint()
+    struck = Struck(time.monotonic())
+    trio.lowlevel.current_trio_token().run_sync_soon(watcher.stop_us, seconds)
+    try:
         yield struck
-
-
-async def _stand(struck: Struck, watcher: Watcher, seconds: float) -> None:
-    began = time.monotonic()
-    # Shielded: a request that is withdrawn half-way could stop this process after all this has ended.
-    with trio.CancelScope(shield=True):
-        await watcher.stop_us(seconds)
-    struck.seconds = time.monotonic() - began
-    struck.over = True
+    finally:
+        # Shielded: what has been asked for cannot be withdrawn, and is to happen while this lasts.
+        with trio.move_on_after(seconds + HEAL_LIMIT, shield=True):
+            await watcher.answer()
+            struck.end()
 
 
 @asynccontextmanager
 async def stall_application(
-    spec: FaultSpec, strike: Strike, victims: Sequence[Victim], arena: Arena
+    spec: FaultSpec,
+    strike: Strike,
+    victims: Sequence[Victim],
+    arena: Arena,
 ) -> AsyncGenerator[Struck, None]:
     """Block this process's loop."""
     assert isinstance(spec, AppStall)  # noqa: S101  # as above
+    seconds = hold_of(spec)
     struck = Struck()
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(_stall, struck, hold_of(spec))
-        yield struck
+    over = trio.Event()
 
+    def stall() -> None:
+        struck.began = time.monotonic()
+        time.sleep(seconds)  # that nothing else runs meanwhile is what this is for
+        struck.end()
+        over.set()
 
-async def _stall(struck: Struck, seconds: float) -> None:
-    began = time.monotonic()
-    time.sleep(seconds)  # noqa: ASYNC251  # that nothing else runs meanwhile is what this is for
-    struck.seconds = time.monotonic() - began
-    struck.over = True
     await trio.lowlevel.checkpoint()
+    trio.lowlevel.current_trio_token().run_sync_soon(stall)
+    try:
+        yield struck
+    finally:
+        with trio.move_on_after(seconds + HEAL_LIMIT, shield=True):
+            await over.wait()
 
 
 @attrs.define

@@ -59,11 +59,15 @@ class Callers(Protocol):
 class Watcher(Protocol):
     """The process that watches over this one."""
 
-    async def stop_us(self, seconds: float) -> None:
-        """Have this process stopped for so long, and return when it goes on.
+    def stop_us(self, seconds: float, /) -> None:
+        """Ask to be stopped for so long, which happens as soon as the watcher has heard of it."""
+        ...
+
+    async def answer(self) -> None:
+        """Wait until that is over.
 
         Raises:
-            FaultFailed: The watcher is gone.
+            FaultFailed: It did not happen, or the watcher is gone.
         """
         ...
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import trio
@@ -29,30 +30,34 @@ _LINE = 64
 
 
 class WatcherLine:
-    """The application's end.
+    """The application's end; a `Watcher`.
 
     Args:
         end: A socket, whose other end `obey` has.
     """
 
     def __init__(self, end: socket.socket) -> None:
-        self._stream = trio.SocketStream(trio.socket.from_stdlib_socket(end))
-        self._lock = trio.Lock()
+        end.setblocking(False)
+        self._end = end
 
-    async def stop_us(self, seconds: float) -> None:
-        """Have this process stopped for so long; see `Watcher.stop_us`. Not to be cancelled: it would stop later."""
-        async with self._lock:
-            try:
-                await self._stream.send_all(b"%r\n" % seconds)
-                answer = await self._stream.receive_some(_LINE)
-            except trio.BrokenResourceError:
-                answer = b""
-        if answer.strip() != _proc.STOPPED.encode():
-            raise FaultFailed(f"the process that watches over this one answered {answer!r} when asked to stop it")
+    def stop_us(self, seconds: float, /) -> None:
+        """Ask to be stopped; see `Watcher.stop_us`."""
+        with suppress(OSError):  # the watcher is gone, as `answer` finds too
+            self._end.send(b"%r\n" % seconds)
 
-    async def aclose(self) -> None:
+    async def answer(self) -> None:
+        """Wait until it is over; see `Watcher.answer`."""
+        await trio.lowlevel.wait_readable(self._end)
+        try:
+            said = self._end.recv(_LINE)
+        except OSError:
+            said = b""
+        if said.strip() != _proc.STOPPED.encode():
+            raise FaultFailed(f"the process that watches over this one answered {said!r} when asked to stop it")
+
+    def close(self) -> None:
         """Close this end."""
-        await self._stream.aclose()
+        self._end.close()
 
 
 async def obey(end: socket.socket, pid: int, send_signal: Callable[[int], object]) -> None:
