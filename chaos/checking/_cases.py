@@ -47,7 +47,7 @@ class Cases:
         if self.count:
             return Answer(
                 judgement=Judgement.FAIL,
-                text=f"{self.count} {'violation' if self.count == 1 else 'violations'}: {text}",
+                text=f"{count(self.count, 'violation')}, the first: {self.witnesses[0].text}",
                 cases=self.count,
                 witnesses=tuple(self.witnesses),
             )

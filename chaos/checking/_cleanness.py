@@ -34,6 +34,10 @@ def cancellation(evidence: Evidence) -> Answer:
         return idle("no caller gave up")
     stalled = stalls(evidence)
     explained = Explanations(evidence)
+    sent: dict[int, list[int]] = {}
+    for entry in evidence.records:
+        if (entry["src"], entry["type"]) == ("pool", "RequestDispatched"):
+            sent.setdefault(entry["incarnation"], []).append(entry["seq"])
     for request in given_up:
         after = request.invoke["cancel_after"]
         took = request.ended - request.sent
@@ -41,7 +45,10 @@ def cancellation(evidence: Evidence) -> Answer:
             cases.add(f"{request.name} gave up after {after:.3f} s, and was held for {took:.3f} s", request.seqs)
         for dispatched in request.dispatches:
             life = evidence.lives.get(dispatched["incarnation"])
-            if life is not None and life.exit is not None and not explained.explains_death(life):
+            if life is None or life.exit is None or explained.explains_death(life):
+                continue
+            # What a cancelled write leaves behind shows with the next frame; what came later has other reasons.
+            if sum(1 for seq in sent[life.incarnation] if request.outcome and seq > request.outcome["seq"]) <= 1:
                 cases.add(
                     f"incarnation {life.incarnation} died ({life.exit['reason']}) after {request.name} had been given"
                     " up there, and no fault had touched it",

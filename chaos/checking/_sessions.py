@@ -151,6 +151,11 @@ def _contradictions(requests: Sequence[Request]) -> Iterator[tuple[str, Request]
         if request.touches == "append" and (not items or items[-1] != request.invoke["nonce"]):
             yield f"was answered with {_shown(items)}, which does not end with its own item", request
             return
+    strange = next((item for item in longest if item not in appends), None)
+    if strange is not None:
+        holder = next(request for items, request in answers if strange in items)
+        yield f"was answered with {strange:.40}, which this session never appended", holder
+        return
     for request in appends.values():
         if request.invoke["nonce"] in at and request.type == "fail":
             yield f"failed with {request.error} as not executed, and its item is in the list", request
