@@ -10,7 +10,8 @@ from hashlib import sha256 as digest_of
 from typing import TYPE_CHECKING, Any
 
 import attrs
-from _zoo_pool import Bug, Ticket, ToyPool, Worker, World
+from _zoo_pool import ToyPool
+from _zoo_world import Bug, Ticket, Worker, World
 
 from chaos._history import History
 from chaos.evidence._evidence import Evidence, read_evidence

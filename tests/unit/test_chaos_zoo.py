@@ -9,8 +9,8 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import pytest
-from _zoo_pool import Bug
 from _zoo_run import crash_loop, storm
+from _zoo_world import Bug
 
 from chaos.checking._finding import Judgement, verdict
 from chaos.checking._table import CHECKERS, check_all
