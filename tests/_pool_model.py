@@ -200,11 +200,11 @@ class Model(ModelState):
 
     # -- what happens in workers ---------------------------------------------------------------------------------------
 
-    def finish(self, key: int, how: str, seen: Seen) -> None:
-        """A command comes to its end: it returns, raises, or takes its worker along."""
+    def finish(self, key: int, entry: int, how: str, seen: Seen) -> None:
+        """A command comes, for the so many-th time, to its end: it returns, raises, or takes its worker along."""
         call = self.calls[key]
         worker = call.worker
-        if worker not in (*self.workers, *self.lost.values()) or call not in worker.wire:
+        if worker not in (*self.workers, *self.lost.values()) or call not in worker.wire or call.entries != entry:
             return  # too late
         if how == "exit":
             self.die(worker, planned=False, seen=seen)

@@ -115,12 +115,8 @@ class ModelState:
                 "retries": len(self.retried_at),
                 **{name: self.counts[name] for name in ("ok", "failed", "timed_out", "cancelled", "rejected")},
             },
-            "counts": (
-                self.size,
-                len(self.serving) + len(self.having(WorkerRole.LEAVING)),
-                len(self.having(WorkerRole.STANDBY)),
-            ),
-            "workers": [self._worker_picture(slot) for _, slot in sorted(self.slots.items())],
+            "counts": (self.size, *(len(self.having(WorkerRole(role))) for role in ("serving", "leaving", "standby"))),
+            "workers": {index: self._worker_picture(slot) for index, slot in self.slots.items()},
             "sessions": {
                 session.name: "lost" if session.lost else session.home.incarnation if session.home else "unbound"
                 for session in self.sessions.values()

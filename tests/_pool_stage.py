@@ -283,11 +283,11 @@ class Stage:
             "results": dict(self.results),
             "metrics": {name: getattr(metrics, name) for name in names},
             "counts": (status.size, *(able.count(role) for role in ("serving", "leaving", "standby"))),
-            "workers": [
-                (info.incarnation, str(info.status), info.request_id, info.begun, info.role)
+            "workers": {
+                info.slot: (info.incarnation, str(info.status), info.request_id, info.begun, info.role)
                 if info.status != "starting"
                 else ("starting", None, False, None)
                 for info in status.workers
-            ],
+            },
             "sessions": {name: info.incarnation or str(info.status) for name, info in self.sessions.items()},
         }

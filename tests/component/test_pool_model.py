@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import hypothesis.strategies as st
 import pytest
+import trio
 from _pool_model import Model
 from _pool_model_parts import MAX_SESSIONS, Call, Kind, Seen, State, Worker
 from _pool_stage import Stage
@@ -94,9 +95,13 @@ class Pools(RuleBasedStateMachine):
     def play(self, *actions: Action) -> None:
         """Do it to both; of several things at once, the model does them one after the other, in some order."""
         stage = self.stage
-        self.let_pass(stage.now + MOMENT)
+        then = stage.now + MOMENT
+        moment = partial(stage.pass_time, then)
+        if self.model.next_event() <= then + MOMENT:
+            self.let_pass(then)
+            moment = trio.lowlevel.checkpoint
         since = len(stage.events)
-        stage.do(*(action.perform for action in actions))
+        stage.do(moment, *(action.perform for action in actions))
         picture = stage.picture()
         failures: list[str] = []
         orders = [[(each.name, each.predict) for each in order] for order in permutations(actions)]
@@ -107,6 +112,7 @@ class Pools(RuleBasedStateMachine):
         for order, in_between in product(orders, (True, False)[: len(actions)]):
             model = self.model if len(actions) == 1 else deepcopy(self.model)
             seen = stage.seen(since)
+            model.now = stage.now
             try:
                 for part, (_, predict) in enumerate(order, 1):
                     predict(model, seen)
@@ -203,9 +209,14 @@ class Pools(RuleBasedStateMachine):
         async def perform() -> None:  # noqa: ASYNC124  # an action is async
             self.stage.tell(key, how)
 
-        worker = self.model.calls[key].worker
+        call = self.model.calls[key]
+        worker, entry = call.worker, call.entries
         ends = None if worker is None or how != "exit" else worker.incarnation
-        return Action(f"finish {key}: {how}", perform, lambda model, seen: model.finish(key, how, seen), ends=ends)
+
+        def predict(model: Model, seen: Seen) -> None:
+            model.finish(key, entry, how, seen)
+
+        return Action(f"finish {key}: {how}", perform, predict, ends=ends)
 
     def cancel(self, key: int) -> Action:
         """A caller leaves."""

@@ -131,9 +131,8 @@ class Promises(RuleBasedStateMachine):
         """Do it, and what follows from it."""
         stage = self.stage
         self.failed = True
-        self.let_pass(MOMENT)
         before = stage.status.metrics.submitted
-        stage.do(*(act.perform for act in acts))
+        stage.do(partial(stage.pass_time, stage.now + MOMENT), *(act.perform for act in acts))
         for asked in (act.asked for act in acts if act.asked is not None):
             self.asked[asked.key] = asked
             if stage.status.metrics.submitted > before and asked.lease is None:
