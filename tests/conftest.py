@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING
 
 import _leaks
 import pytest
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 pytest_plugins = ["_layers"]
+
+# No test judges how long an example takes: a loaded machine is no failure.
+settings.register_profile("trio_pool", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("trio_pool")
 
 RUN = "TRIO_POOL_TEST_RUN"
 """The environment variable that every process of one test run inherits."""
