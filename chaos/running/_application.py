@@ -13,7 +13,7 @@ import signal
 import socket
 import sys
 import time
-from contextlib import aclosing, contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -296,7 +296,7 @@ def main() -> int:
                 **environment(),
                 monotonic_ns=time.monotonic_ns(),  # last, next to the record's own time: the ledger is read by it
             )
-            async with aclosing(WatcherLine(socket.socket(fileno=line))) as watcher:
+            with closing(WatcherLine(socket.socket(fileno=line))) as watcher:
                 with _logged(directory / "pool.log"):
                     await Application(plan, target, directory, history, watcher).run()
             history.record("run", "end")
