@@ -307,6 +307,8 @@ class Model:
             service=request.service,
             size=request.size,
             cancel_after=None,
+            touches=None if session is None else {"a": "append", "r": "read"}.get(request.operation[0]),
+            expect={},
         )
         self.in_flight += 1
 
