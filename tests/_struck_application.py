@@ -5,6 +5,8 @@ Its arguments are the fault's kind, how long it is to last, and a folder.
 
 from __future__ import annotations
 
+import os
+import socket
 import sys
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import trio
 from _arenas import AT_ONCE, STRIKE, stage
 
 from chaos.faults._application import INJECTORS
-from chaos.faults._watcher import own_end
+from chaos.faults._watcher import WATCHER, WatcherLine
 from chaos.scenario._application_faults import AppKill, AppStop
 from trio_pool import WorkerExited
 
@@ -30,7 +32,8 @@ async def main(kind: str, hold: float, folder: Path) -> None:
     async with stage(folder, health={"interval": 0.1, "timeout": 0.1, "misses": 1}) as there:
         pids = [worker.pid for worker in there.pool.get_pool_status().workers]
         say("workers", *pids)
-        line = own_end()
+        number = os.environ.get(WATCHER)
+        line = None if number is None else WatcherLine(socket.socket(fileno=int(number)))
         arena = attrs.evolve(there.arena, watcher=line)
         before = trio.current_time()
         async with trio.open_nursery() as nursery:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -51,7 +52,7 @@ from ._injection import Arena, FaultFailed, Victim
 from ._orders import Deed
 from ._patient import OPERATION
 from ._process_limits import lowest_free
-from ._watcher import WatcherLine, obey, pair
+from ._watcher import WatcherLine, obey
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
@@ -331,7 +332,7 @@ class _Room:
 
     async def application(self) -> None:
         """Have a process ask to be stopped, and be stopped."""
-        ours, theirs = pair()
+        ours, theirs = socket.socketpair()
         line = WatcherLine(theirs)
         answered = trio.Event()
         try:

@@ -7,9 +7,7 @@ lifeline, stopped or not.
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -20,6 +18,7 @@ from ._grip import STOP_LIMIT, until
 from ._injection import FaultFailed
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
 WATCHER = "TRIO_POOL_CHAOS_WATCHER"
@@ -87,17 +86,3 @@ async def obey(end: socket.socket, pid: int, send_signal: Callable[[int], object
                 await stream.send_all(f"{seen}\n".encode())
             except trio.BrokenResourceError:
                 return
-
-
-def pair() -> tuple[socket.socket, socket.socket]:
-    """Return the two ends of a line."""
-    return socket.socketpair()
-
-
-def own_end() -> WatcherLine | None:
-    """Return the line to the process that watches over this one, if the environment names it."""
-    number = os.environ.pop(WATCHER, None)
-    if number is None:
-        return None
-    os.set_inheritable(int(number), False)
-    return WatcherLine(socket.socket(fileno=int(number)))

@@ -296,9 +296,8 @@ def main() -> int:
                 **environment(),
                 monotonic_ns=time.monotonic_ns(),  # last, next to the record's own time: the ledger is read by it
             )
-            with closing(WatcherLine(socket.socket(fileno=line))) as watcher:
-                with _logged(directory / "pool.log"):
-                    await Application(plan, target, directory, history, watcher).run()
+            with closing(WatcherLine(socket.socket(fileno=line))) as watcher, _logged(directory / "pool.log"):
+                await Application(plan, target, directory, history, watcher).run()
             history.record("run", "end")
 
     try:

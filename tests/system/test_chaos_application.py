@@ -21,7 +21,7 @@ from chaos import FaultUnavailable
 from chaos.faults import _proc
 from chaos.faults._application import INJECTORS
 from chaos.faults._injection import FaultFailed
-from chaos.faults._watcher import WATCHER, WatcherLine, obey, pair
+from chaos.faults._watcher import WATCHER, WatcherLine, obey
 from chaos.scenario._application_faults import AppFdExhaustion, AppStall, AppStop, MemoryPressure
 from trio_pool import HealthPolicy, WorkerExited, WorkerReady
 
@@ -79,7 +79,7 @@ async def running(argv: list[str], **options: Any) -> AsyncGenerator[trio.Proces
 
 async def test_a_stopped_application_goes_on_and_blames_nobody(tmp_path: Path) -> None:
     """It stands for as long as was ordered; the answer that came meanwhile counts, and no worker is replaced."""
-    ours, theirs = pair()
+    ours, theirs = socket.socketpair()
     said = b""
     number = theirs.fileno()
     argv = command("app-stop", 1.0, tmp_path)
@@ -104,7 +104,7 @@ async def test_a_stopped_application_goes_on_and_blames_nobody(tmp_path: Path) -
 
 async def test_a_watcher_that_is_told_to_end_lets_the_application_go_on() -> None:
     """Cancelled while the process stands, it sends SIGCONT before it is gone."""
-    ours, theirs = pair()
+    ours, theirs = socket.socketpair()
     async with running([sys.executable, "-c", "import time; time.sleep(60)"]) as process:
         theirs.send(b"60.0\n")
         async with trio.open_nursery() as nursery:
@@ -121,7 +121,7 @@ async def test_without_a_watcher_nobody_is_stopped(there: Stage) -> None:
     with pytest.raises(FaultUnavailable):
         async with INJECTORS[spec.kind](spec, STRIKE, [], there.arena):
             pass
-    ours, theirs = pair()
+    ours, theirs = socket.socketpair()
     theirs.close()
     line = WatcherLine(ours)
     with pytest.raises(FaultFailed, match="answered b''"):
