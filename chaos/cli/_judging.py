@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from .. import _experiment
 from .._output import Console
-from ..reporting._comparison import compare_runs
+from ..checking._comparison import compare as compare_measures
+from ..reporting._comparison import comparison_lines
 from ..reporting._reports import Format
 from ._running import show
 
@@ -36,7 +37,8 @@ def report(arguments: argparse.Namespace) -> int:
 def compare(arguments: argparse.Namespace) -> int:
     """Compare two runs, and return 3 if the second is worse."""
     console = Console(plain=True)
-    compared = compare_runs(_experiment.analyze(arguments.before), _experiment.analyze(arguments.after))
-    for line in compared.lines():
+    first, second = (_experiment.analyze(path) for path in (arguments.before, arguments.after))
+    found = compare_measures(first.measures, second.measures)
+    for line in comparison_lines(found, str(arguments.before), str(arguments.after)):
         console.say(line)
-    return compared.exit_code
+    return found.exit_code

@@ -15,7 +15,7 @@ from .._program import command_line, complain
 from .._signals import Terminations
 from ..checking._results import most_severe
 from ..reporting._reports import Format
-from ..scenario._drawing import draw_plan
+from ..scenario._drawing import draw
 from ..scenario._plan_file import read_plan, sha256
 from ._selection import select
 
@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         _refuse(f"--out is for one run, and these are {len(chosen)}")
     if arguments.leashed:
         for each in chosen:
-            for line in draw_plan(plan_of(each.scenario, each.seed, each.base)):
+            for line in draw(plan_of(each.scenario, each.seed, each.base), console.width):
                 console.say(line)
         return EXIT_PASS
     done: list[tuple[Path, Reports]] = []
@@ -137,7 +137,7 @@ def _write_for_all(done: Sequence[tuple[Path, Reports]], arguments: argparse.Nam
     if arguments.junit is not None:
         from ..reporting._junit import join_junit
 
-        write_text(arguments.junit, join_junit([reports.results for _directory, reports in done]))
+        write_text(arguments.junit, join_junit((reports.results, reports.lines()) for _directory, reports in done))
     if arguments.html is not None and done:
         write_text(arguments.html, done[-1][1].text(Format.HTML))
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import attrs
 
-from ..scenario._reading import read_mapping, to_mapping
-from ..scenario._shipped import find
+from ..scenario._reading import read_file, read_mapping, to_mapping
+from ..scenario._shipped import resolve, shipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -59,12 +59,13 @@ def select(
         BadSetting: A setting names nothing that there is.
     """
     for name in names:
-        for found in find(name):
-            scenario = changed(found.scenario, settings)
+        for path in resolve(name):
+            scenario = changed(read_file(path), settings)
             # 32 bits: short enough to be read out over the telephone.
             first = next(each for each in (seed, scenario.seed, secrets.randbits(32)) if each is not None)
             for number in range(repeat):
-                yield Chosen(given=found.given, scenario=scenario, base=found.base, seed=first + number)
+                given = path.stem if path == shipped().get(path.stem) else str(path)
+                yield Chosen(given=given, scenario=scenario, base=path.parent, seed=first + number)
 
 
 def changed(scenario: Scenario, settings: Sequence[str]) -> Scenario:

@@ -38,12 +38,24 @@ class _Case:
 
 
 def make_junit(results: Results, report: Iterable[str] = ()) -> str:
-    """Return the file.
+    """Return the file of one run.
 
     Args:
         results: What the run came to.
         report: The lines of the console's summary, for those who look at the file first.
     """
+    return join_junit([(results, report)])
+
+
+def join_junit(runs: Iterable[tuple[Results, Iterable[str]]]) -> str:
+    """Return the file of several runs, a suite each; arguments as `make_junit`."""
+    suites = (_suite(results, report, number) for number, (results, report) in enumerate(runs))
+    # Without attributes: Ant's schema knows none here, and Jenkins' does not know all of a suite's.
+    whole = element("testsuites", *(part for suite in suites for part in ("\n", suite)), "\n")
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{whole}\n'
+
+
+def _suite(results: Results, report: Iterable[str], number: int) -> str:
     cases = list(_cases(results))
     counts = {
         "tests": len(cases),
@@ -57,7 +69,7 @@ def make_junit(results: Results, report: Iterable[str] = ()) -> str:
         element("testcase", case.markup, classname=f"{results.scenario}.{case.kind}", name=clean(case.name), time="0")
         for case in cases
     ]
-    suite = element(
+    return element(
         "testsuite",
         "\n",
         _properties(results),
@@ -71,12 +83,9 @@ def make_junit(results: Results, report: Iterable[str] = ()) -> str:
         **counts,
         timestamp=results.started.removesuffix("Z") if _TIME.fullmatch(results.started) else "1970-01-01T00:00:00",
         hostname="localhost",
-        id="0",
+        id=str(number),
         package="chaos",
     )
-    # Without attributes: Ant's schema knows none here, and Jenkins' does not know all of a suite's.
-    suites = element("testsuites", "\n", suite, "\n")
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{suites}\n'
 
 
 def _properties(results: Results) -> str:

@@ -59,8 +59,8 @@ class Reports:
 
     def __init__(self, evidence: Evidence, findings: Sequence[Finding]) -> None:
         self._evidence = evidence
-        self._measures: Measures = measure_evidence(evidence)
-        self.results: Results = judge(evidence, findings, self._measures)
+        self.measures: Measures = measure_evidence(evidence)
+        self.results: Results = judge(evidence, findings, self.measures)
 
     def lines(self, directory: Path | None = None, *, colour: bool = False, width: int = 100) -> list[str]:
         """Return the summary for the console, with the files of the run's directory if that is given."""
@@ -73,7 +73,7 @@ class Reports:
             case Format.CONSOLE:
                 return "\n".join(self.lines()) + "\n"
             case Format.HTML:
-                return make_page(self.results, self._measures, self._evidence)
+                return make_page(self.results, self.measures, self._evidence)
             case Format.MARKDOWN:
                 return make_markdown(self.results)
             case Format.JSON:
@@ -81,8 +81,8 @@ class Reports:
             case Format.JUNIT:
                 return make_junit(self.results, self.lines())
             case Format.HGRM:
-                whole = self._measures.within(self._measures.windows[ALL])
-                return make_hgrm(self._measures.times("latency", whole))
+                whole = self.measures.within(self.measures.windows[ALL])
+                return make_hgrm(self.measures.times("latency", whole))
 
     def write(self, directory: Path) -> None:
         """Write all of them into a run's directory.

@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING
 from ._ours import Ours
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from ._target import Target
+
+TARGETS: Mapping[str, Target] = {target.name: target for target in (Ours(),)}
 
 
 def target_named(name: str) -> Target:
@@ -16,7 +20,6 @@ def target_named(name: str) -> Target:
     Raises:
         ValueError: There is none; the message names those there are.
     """
-    targets: dict[str, Target] = {target.name: target for target in (Ours(),)}
-    if name not in targets:
-        raise ValueError(f"there is no target {name!r}; there are {', '.join(targets)}")
-    return targets[name]
+    if name not in TARGETS:
+        raise ValueError(f"there is no target {name!r:.80}; there are {', '.join(TARGETS)}")
+    return TARGETS[name]
