@@ -78,13 +78,14 @@ class Story:
     def invoke(self, number: int, operation: str = "work", session: str | None = None, **fields: Any) -> Record:
         """Send a request."""
         nonce = nonce_of(number)
+        at = fields.pop("at", None)
         defaults: Record = {
             "id": number,
             "phase": "main",
             "session": session,
             "operation": operation,
             "nonce": nonce,
-            "t_int": round(self.now + STEP, 6),
+            "t_int": round(self.now + STEP if at is None else at, 6),
             "idempotent": False,
             "timeout": None,
             "service": 0.0,
@@ -93,7 +94,6 @@ class Story:
             "touches": operation if operation in ("append", "read") else None,
             "expect": {"digest": digest(nonce, 0)} if operation == "work" else {},
         }
-        at = fields.pop("at", None)
         return self.note("client", "invoke", at=at, **(defaults | fields))
 
     def ok(self, number: int, *, at: float | None = None, **reply: Any) -> Record:

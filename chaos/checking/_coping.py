@@ -43,12 +43,12 @@ failed as not executed; a reply that is in the socket wins. What is idempotent m
 
 def recovery(evidence: Evidence) -> Answer:
     """Every fault is noticed, and made good, as soon as its scenario expects."""
-    expecting = [each for each in evidence.occurrences if each.spec is not None and each.spec.expect is not None]
+    expecting = [spec for spec in evidence.plan.scenario.faults if spec.expect is not None]
     if not expecting:
         return idle("the scenario expects nothing of any fault")
     if not evidence.tells:
         return idle(TELLS_NOTHING)
-    struck = [occurrence for occurrence in expecting if occurrence.injects]
+    struck = [each for each in evidence.occurrences if each.injects and each.spec in expecting]
     if not struck:
         return unknown(f"none of {count(len(expecting), 'fault')} that something is expected of struck")
     cases = Cases()

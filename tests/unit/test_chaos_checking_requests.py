@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from _chaos_story import Story, nonce_of
 
@@ -122,12 +124,12 @@ def test_public_errors_that_say_what_ran_are_typed() -> None:
         {"error": "Cancelled", "public": False},
     ],
 )
-def test_errors_a_caller_cannot_work_with_are_flagged(fields: dict[str, object]) -> None:
+def test_errors_a_caller_cannot_work_with_are_flagged(fields: dict[str, Any]) -> None:
     """A stranger's class, a group, an error that does not say what ran, or a cancellation that leaked."""
     story = Story()
     story.invoke(0)
     error = str(fields.pop("error"))
-    story.failed(0, error, **fields)  # type: ignore[arg-type]  # as the parameters above have them
+    story.failed(0, error, **fields)
     story.ends()
     assert story.says("C2") == "fail"
 
@@ -255,7 +257,7 @@ def test_replies_that_are_their_requests_own_pass() -> None:
 @pytest.mark.parametrize(
     "reply", [{"nonce": nonce_of(1)}, {"request": 1}, {"digest": "0" * 16}, {"nonce": None}, {"request": "0"}]
 )
-def test_a_reply_of_somebody_else_is_flagged(reply: dict[str, object]) -> None:
+def test_a_reply_of_somebody_else_is_flagged(reply: dict[str, Any]) -> None:
     """A wrong number or nonce is another's reply; a wrong digest is nobody's."""
     story = Story()
     story.invoke(0)

@@ -1,0 +1,408 @@
+"""The checkers of queues and workers, C10 to C12 and C14 to C16, on histories written by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from _chaos_story import Story
+
+from chaos.checking._finding import Judgement
+from chaos.scenario._fault import Trigger
+from chaos.scenario._process_faults import Kill
+from chaos.workload._ledger import BEGIN, EFFECT, END
+
+NOTHING_TOLD = ["C11", "C12", "C14", "C15", "C16", "C17", "C23", "C25"]
+
+
+@pytest.mark.parametrize("number", NOTHING_TOLD)
+def test_of_a_pool_that_tells_nothing_its_inside_is_unknown(number: str) -> None:
+    """What only events show is no failure of a pool that has none, and does not weigh."""
+    story = Story(faults=[Kill(name="kill", at=Trigger(time=1.0))])
+    story.served(0)
+    assert story.says(number) == "idle"
+
+
+# -- C10 ---------------------------------------------------------------------------------------------------------------
+
+
+def test_workers_that_hold_one_request_at_a_time_exclude_each_other() -> None:
+    """One after the other in one worker, two side by side in two."""
+    story = Story()
+    story.handed(1, 1)
+    story.handed(2, 2)
+    story.finished(1)
+    story.handed(3, 1)
+    story.finished(2, 2)
+    story.finished(3)
+    assert story.says("C10") == "pass"
+
+
+def test_a_worker_that_holds_two_requests_is_flagged() -> None:
+    """Unless the pool may give it as many."""
+    for concurrency, verdict in ((1, "fail"), (2, "pass")):
+        story = Story(pool={"concurrency": concurrency})
+        story.handed(1, 1)
+        story.handed(2, 1)
+        assert story.says("C10") == verdict
+
+
+def test_what_was_taken_back_is_held_no_more() -> None:
+    """A request that goes back to the queue frees its worker's place."""
+    story = Story()
+    story.handed(1, 1)
+    story.pool("RequestRedispatched", request_id=1, session_id=None, command="work", incarnation=1)
+    story.handed(2, 1)
+    assert story.says("C10") == "pass"
+
+
+def test_executions_that_overlap_in_one_process_are_flagged() -> None:
+    """Also of a pool that tells nothing: the ledger does."""
+    story = Story()
+    story.invoke(0)
+    story.invoke(1)
+    story.step(0, BEGIN, at=1.0, execution=1)
+    story.step(1, BEGIN, at=1.1, execution=2)
+    story.step(0, END, at=1.2, execution=1)
+    story.step(1, END, at=1.3, execution=2)
+    assert story.says("C10") == "fail"
+
+
+def test_with_neither_events_nor_executions_exclusion_is_idle() -> None:
+    """There is nothing to look at."""
+    assert Story().says("C10") == "idle"
+
+
+# -- C11 ---------------------------------------------------------------------------------------------------------------
+
+
+def queued(story: Story, requests: int, refused: int = 0, took: float = 0.001) -> None:
+    """Hand one request to a worker, have so many wait and so many refused."""
+    story.invoke(0)
+    story.handed(1)
+    for number in range(1, requests + 1):
+        story.invoke(number)
+    for number in range(requests + 1, requests + 1 + refused):
+        story.invoke(number)
+        story.finished(number + 1, None, "rejected", at=story.now + 0.0001)
+        story.failed(number, "PoolSaturated", "not_executed", request_id=number + 1, at=story.now + took)
+    for number in range(requests + 1):
+        if number:
+            story.handed(number + 1)
+        story.finished(number + 1)
+        story.ok(number)
+
+
+def test_a_queue_within_its_bound_that_refuses_the_rest_is_bounded() -> None:
+    """Two of two wait, the third is refused at once."""
+    story = Story(pool={"max_queue": 2})
+    queued(story, 2, refused=1)
+    assert story.says("C11") == "pass"
+
+
+def test_a_queue_beyond_its_bound_is_flagged() -> None:
+    """The third that waits is one too many, and so is the guarantee broken: the seventh."""
+    story = Story(pool={"max_queue": 2})
+    queued(story, 3, refused=1)
+    finding = story.judged("C11")
+    assert finding.judgement is Judgement.FAIL
+    assert finding.guarantee == 7
+
+
+def test_a_refusal_that_takes_its_time_is_flagged() -> None:
+    """Who is refused is told at once."""
+    story = Story(pool={"max_queue": 2})
+    queued(story, 2, refused=1, took=0.3)
+    assert story.says("C11") == "fail"
+
+
+def test_what_goes_back_to_the_queue_takes_nobodys_place() -> None:
+    """A request whose worker died before it began may stand beside a full queue."""
+    story = Story(pool={"max_queue": 1})
+    story.invoke(0)
+    story.handed(1)
+    story.invoke(1)
+    story.pool("RequestRedispatched", request_id=1, session_id=None, command="work", incarnation=1)
+    story.handed(1, 2)
+    story.finished(1, 2)
+    story.ok(0)
+    story.handed(2, 2)
+    story.finished(2, 2)
+    story.ok(1)
+    assert story.says("C11") == "idle"
+
+
+def test_a_queue_that_was_never_full_is_idle() -> None:
+    """Its bound was not tried."""
+    story = Story(pool={"max_queue": 5})
+    queued(story, 2)
+    assert story.says("C11") == "idle"
+
+
+def test_with_requests_of_others_the_queue_cannot_be_replayed() -> None:
+    """Somebody else asks the same pool for the same: which is whose is not certain, and nothing is claimed."""
+    story = Story(pool={"max_queue": 2})
+    story.handed(1)
+    story.invoke(0)
+    story.handed(2)
+    assert story.says("C11") == "unknown"
+
+
+# -- C12 ---------------------------------------------------------------------------------------------------------------
+
+
+def waiting(order: list[int], session: str | None = None) -> Story:
+    """Have three requests wait and be served in an order."""
+    story = Story()
+    story.invoke(0)
+    story.handed(1)
+    for number in (1, 2, 3):
+        story.invoke(number, session=session)
+    story.finished(1)
+    story.ok(0)
+    for number in order:
+        story.handed(number + 1, session=session)
+        story.finished(number + 1, session_id=session)
+        story.ok(number)
+    return story
+
+
+def test_who_comes_first_is_served_first() -> None:
+    """In the order of the calls."""
+    assert waiting([1, 2, 3]).says("C12") == "pass"
+
+
+@pytest.mark.parametrize("session", [None, "s-0"])
+def test_who_overtakes_is_flagged(session: str | None) -> None:
+    """Among those without session, and among those of one."""
+    assert waiting([2, 1, 3], session).says("C12") == "fail"
+
+
+def test_a_session_overtakes_nobody_by_being_free() -> None:
+    """What waits for a worker of its own does not hold up others, nor they it."""
+    story = Story()
+    story.invoke(0)
+    story.handed(1)
+    story.invoke(1, session="s-0")
+    story.invoke(2, session="s-1")
+    story.handed(3, session="s-1")
+    story.finished(3, session_id="s-1")
+    story.ok(2)
+    story.handed(2, session="s-0")
+    assert story.says("C12") == "idle"
+
+
+# -- C14 ---------------------------------------------------------------------------------------------------------------
+
+
+def sessions(waits: list[float], *, failing: int = 0, requests: int = 10, fault: bool = False) -> Story:
+    """Have sessions make so many requests each, every one waiting so long; those of some fail."""
+    story = Story(pool={"timeout": 60.0}, faults=[Kill(name="kill", at=Trigger(time=1.0))])
+    story.run("phase", name="main", duration=10.0)
+    if fault:
+        story.injected("kill", 1)
+    number = 0
+    for _ in range(requests):
+        for which, wait in enumerate(waits):
+            session = f"s-{which}"
+            sent = story.invoke(number, session=session)
+            story.handed(number + 1, session=session, at=sent["t"] + wait)
+            lost = which < failing
+            story.finished(number + 1, session_id=session, result="failed" if lost else "ok")
+            if lost:
+                story.failed(number, "WorkerCrashed", request_id=number + 1)
+            else:
+                story.ok(number)
+            number += 1
+    return story
+
+
+def test_sessions_that_wait_alike_are_treated_fairly() -> None:
+    """Differences below what a client can tell do not count."""
+    assert sessions([0.001, 0.02, 0.04]).says("C14") == "pass"
+
+
+def test_a_session_that_waits_much_longer_is_flagged() -> None:
+    """Five times as long as another, if the scenario says no other ratio."""
+    assert sessions([0.001, 0.001, 0.5]).says("C14") == "fail"
+
+
+def test_sessions_that_are_answered_unevenly_are_flagged() -> None:
+    """Jain's index sees who gets nothing."""
+    assert sessions([0.001, 0.001, 0.001, 0.001], failing=1).says("C14") == "fail"
+
+
+@pytest.mark.parametrize("how", [{"requests": 5}, {"fault": True}])
+def test_without_equal_load_fairness_is_idle(how: dict[str, Any]) -> None:
+    """Too few requests say nothing, and a fault is a good reason to wait."""
+    assert sessions([0.001, 0.001, 0.5], **how).says("C14") == "idle"
+
+
+# -- C15 ---------------------------------------------------------------------------------------------------------------
+
+BACKOFF = {"initial": 0.1, "factor": 2, "maximum": 1.0, "jitter": "none", "reset_after": 5.0}
+
+
+def dying(
+    delays: list[float], *, gave_up: bool = True, planned: bool = False, spacing: float = 0.2, **restart: Any
+) -> Story:
+    """Have a worker die and be restarted after each delay, then die a last time, and the pool give up."""
+    policy = {"max_restarts": 3, "within": 30.0, "backoff": BACKOFF, **restart}
+    story = Story(pool={"restart": policy})
+    story.started(1)
+    for number, delay in enumerate(delays, start=1):
+        story.worker("WorkerExited", number, planned=planned, at=story.now + spacing)
+        story.pool("RestartScheduled", slot=0, delay=delay)
+        story.worker("WorkerStarting", number + 1, at=story.now + delay)
+        story.worker("WorkerReady", number + 1)
+    story.worker("WorkerExited", len(delays) + 1, planned=planned, at=story.now + spacing)
+    if gave_up:
+        story.pool("GaveUp", error="RestartIntensityExceeded: too many")
+    return story
+
+
+def test_restarts_up_to_the_limit_and_then_a_give_up_are_as_configured() -> None:
+    """Three are allowed, the first at once, the others after delays that double; the fourth death is one too many."""
+    assert dying([0.0, 0.1, 0.2]).says("C15") == "pass"
+
+
+def test_a_pool_that_goes_on_beyond_the_limit_is_flagged() -> None:
+    """Four deaths within the window, and no give-up."""
+    assert dying([0.0, 0.1, 0.2], gave_up=False).says("C15") == "fail"
+
+
+def test_a_pool_that_gives_up_too_early_is_flagged() -> None:
+    """Two restarts are within the limit."""
+    assert dying([0.0]).says("C15") == "fail"
+
+
+def test_deaths_outside_the_window_count_no_more() -> None:
+    """Only so many within the time."""
+    story = dying([0.0, 0.0, 0.0, 0.0], gave_up=False, spacing=6.0, within=10.0)
+    assert story.says("C15") == "idle"
+
+
+def test_deaths_the_pool_caused_are_not_charged() -> None:
+    """Kills for a timeout or a cancellation are no crash loop."""
+    assert dying([0.0] * 6, gave_up=False, planned=True).says("C15") == "idle"
+
+
+@pytest.mark.parametrize("delays", [[0.0, 0.0, 0.2], [0.0, 0.05, 0.2], [0.0, 0.1, 0.5], [0.3, 0.1, 0.2]])
+def test_a_delay_other_than_the_backoffs_is_flagged(delays: list[float]) -> None:
+    """None at all, too short or too long."""
+    assert dying(delays).says("C15") == "fail"
+
+
+def test_with_jitter_a_delay_may_be_shorter_but_not_nothing() -> None:
+    """A draw between 0 and the delay is never 0."""
+    full = {**BACKOFF, "jitter": "full"}
+    assert dying([0.0, 0.03, 0.2], backoff=full).says("C15") == "pass"
+    assert dying([0.0, 0.03, 0.0], backoff=full).says("C15") == "fail"
+
+
+def test_a_worker_that_ran_long_enough_starts_the_backoff_anew() -> None:
+    """After five seconds it counts as stable, and its next restart is immediate again."""
+    story = dying([0.0, 0.0, 0.0], gave_up=False, spacing=6.0)
+    assert story.says("C15") == "fail"  # four deaths in thirty seconds all the same
+    assert "the pool went on" in story.judged("C15").text
+    assert dying([0.0, 0.1, 0.0], spacing=6.0).says("C15") == "fail"
+
+
+def test_a_start_earlier_than_scheduled_is_flagged() -> None:
+    """A delay that is announced is kept."""
+    story = dying([0.0, 0.1], gave_up=False)
+    story.pool("RestartScheduled", slot=0, delay=0.2)
+    story.worker("WorkerStarting", 4, at=story.now + 0.01)
+    assert story.says("C15") == "fail"
+
+
+def test_after_a_give_up_nothing_starts_and_nobody_gives_up_again() -> None:
+    """It is the end."""
+    story = dying([0.0, 0.1, 0.2])
+    story.worker("WorkerStarting", 5)
+    assert story.says("C15") == "fail"
+    story = dying([0.0, 0.1, 0.2])
+    story.pool("GaveUp", error="RestartIntensityExceeded: too many")
+    assert story.says("C15") == "fail"
+
+
+def test_a_limit_that_was_never_reached_is_idle() -> None:
+    """One restart of three proves no limit."""
+    assert dying([0.0], gave_up=False).says("C15") == "idle"
+
+
+def test_workers_that_are_not_always_restarted_are_another_matter() -> None:
+    """The rule is about permanent ones."""
+    assert dying([0.0, 0.1, 0.2], restart="temporary").says("C15") == "idle"
+
+
+# -- C16 ---------------------------------------------------------------------------------------------------------------
+
+
+def test_every_worker_started_and_reaped_once_is_a_tree() -> None:
+    """Two lives of one slot, one after the other."""
+    story = Story()
+    story.started(1)
+    story.worker("WorkerExited", 1)
+    story.started(2)
+    story.run("closing")
+    story.worker("WorkerExited", 2, planned=True)
+    story.ends()
+    assert story.says("C16") == "pass"
+
+
+@pytest.mark.parametrize("mistake", ["not reaped", "reaped twice", "two serving", "ready twice", "never started"])
+def test_a_worker_nobody_reaps_and_two_in_a_slot_are_flagged(mistake: str) -> None:
+    """Each start has its end, once, before the next one in the slot serves."""
+    story = Story()
+    story.started(1)
+    if mistake == "reaped twice":
+        story.worker("WorkerExited", 1)
+    elif mistake == "two serving":
+        story.started(2)
+        story.worker("WorkerExited", 2)
+    elif mistake == "ready twice":
+        story.worker("WorkerReady", 1)
+    elif mistake == "never started":
+        story.worker("WorkerReady", 3, slot=1)
+        story.worker("WorkerExited", 3, slot=1)
+    if mistake != "not reaped":
+        story.worker("WorkerExited", 1)
+    story.ends()
+    assert story.says("C16") == "fail"
+
+
+def test_a_worker_that_is_being_killed_serves_no_more() -> None:
+    """Its replacement may be ready before it is reaped."""
+    story = Story()
+    story.started(1)
+    story.worker("WorkerKilled", 1, reason="timeout")
+    story.started(2)
+    story.worker("WorkerExited", 1, planned=True)
+    story.worker("WorkerExited", 2, planned=True)
+    story.ends()
+    assert story.says("C16") == "pass"
+
+
+def test_a_start_that_never_came_to_a_process_leaves_nothing_to_reap() -> None:
+    """Only who served must be reaped."""
+    story = Story()
+    story.worker("WorkerStarting", 1)
+    story.ends()
+    assert story.says("C16") == "pass"
+
+
+def test_of_a_run_that_was_cut_short_nobody_knows_who_was_reaped() -> None:
+    """The last ends are not on record."""
+    story = Story()
+    story.started(1)
+    assert story.says("C16") == "unknown"
+
+
+def test_executions_are_noted_by_their_steps() -> None:
+    """What the other tests call an execution: begun, in effect and ended, in one process."""
+    story = Story()
+    story.invoke(0)
+    story.ran(0, steps=[BEGIN, EFFECT])
+    (execution,) = story.evidence().executions
+    assert (execution.begin is None, execution.effect is None, execution.end) == (False, False, None)

@@ -1,0 +1,583 @@
+"""The checkers of coping, of what is left and of what must not show, C17 to C27, on histories written by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from _chaos_story import Story
+
+from chaos.checking import _table
+from chaos.checking._cases import Cases
+from chaos.checking._finding import Judgement, verdict
+from chaos.checking._table import CHECKERS, Checker, check_all
+from chaos.scenario._fault import Capability, Death, Expectation, FaultSpec, Trigger, Window
+from chaos.scenario._process_faults import Freeze, Kill
+
+AT = Trigger(time=1.0)
+SOON = Expectation(detect_within=0.5, recover_within=1.0)
+
+
+class WireFault(FaultSpec):
+    """A fault of a link, for histories that have one."""
+
+    kind = "wire.corrupt"
+    needs = frozenset({Capability.LAUNCHER})
+    heals = True
+
+
+# -- C17 ---------------------------------------------------------------------------------------------------------------
+
+
+def killed(noticed: float, restored: float | None, expect: Expectation | None = SOON, *, load: float = 20.0) -> Story:
+    """Kill one of two workers at 1 s; it is noticed and replaced so much later."""
+    story = Story(faults=[Kill(name="kill", at=AT, expect=expect)])
+    story.started(1, 0)
+    story.started(2, 1)
+    story.injected("kill", 1, at=1.0)
+    story.worker("WorkerExited", 1, at=1.0 + noticed)
+    if restored is not None:
+        story.worker("WorkerStarting", 3)
+        story.worker("WorkerReady", 3, at=1.0 + restored)
+    story.run("load_ended", at=load)
+    return story
+
+
+def test_a_fault_noticed_and_made_good_in_time_is_within_bounds() -> None:
+    """Both bounds count from the fault."""
+    assert killed(0.1, 0.9).says("C17") == "pass"
+
+
+@pytest.mark.parametrize(("noticed", "restored"), [(0.6, 0.9), (0.1, 1.2), (0.1, None)])
+def test_a_fault_noticed_or_made_good_too_late_is_flagged(noticed: float, restored: float | None) -> None:
+    """Later than expected, or never."""
+    assert killed(noticed, restored).says("C17") == "fail"
+
+
+def test_a_bound_that_lies_beyond_the_load_is_unknown() -> None:
+    """There was no time to make it good."""
+    assert killed(0.1, None, load=1.5).says("C17") == "unknown"
+
+
+def test_without_expectations_or_strikes_recovery_is_not_judged() -> None:
+    """Nothing expected is idle; something expected of a fault that never struck is unknown."""
+    assert killed(0.1, None, expect=None).says("C17") == "idle"
+    story = Story(faults=[Kill(name="kill", at=AT, expect=SOON)])
+    story.started(1)
+    assert story.says("C17") == "unknown"
+
+
+def test_a_fault_that_should_cost_no_worker_and_does_is_flagged() -> None:
+    """A brief freeze is no reason for a restart; a planned end has other reasons."""
+    for planned, expected in ((False, "fail"), (True, "pass")):
+        story = Story(faults=[Freeze(name="freeze", at=AT, expect=Expectation(restarts=False), hold=0.1)])
+        story.started(1)
+        story.injected("freeze", 1, kind="freeze", at=1.0)
+        story.worker("WorkerExited", 1, reason="health", planned=planned, at=1.5)
+        story.run("load_ended", at=20.0)
+        assert story.says("C17") == expected
+
+
+# -- C18 ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("ok", "expected"), [(True, "pass"), (False, "fail")])
+def test_after_healing_the_pool_is_steady_or_it_is_not(ok: bool, expected: str) -> None:
+    """The runner has looked; what failed is said."""
+    story = Story()
+    story.run("steady", after="before", ok=True, took=0.1, failing=[])
+    story.run("steady", after="after", ok=ok, took=5.0, failing=["pool.ready == pool.size"])
+    assert story.says("C18") == expected
+
+
+def test_without_a_look_liveness_is_unknown_and_after_a_give_up_idle() -> None:
+    """A pool that gave up does not come back, by design."""
+    story = Story()
+    assert story.says("C18") == "unknown"
+    story.pool("GaveUp", error="RestartIntensityExceeded: too many")
+    assert story.says("C18") == "idle"
+
+
+# -- C19 ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_process_that_outlives_the_application_is_an_orphan() -> None:
+    """One that is dead, and only not yet waited for, is none; and somebody must have looked."""
+    story = Story()
+    assert story.says("C19") == "unknown"
+    story.run("checked", leftovers=1)
+    story.run("leftover", pid=7, cmdline="python", state="Z")
+    assert story.says("C19") == "pass"
+    story.run("leftover", pid=8, cmdline="python", state="T")
+    assert story.judged("C19").guarantee == 6
+    assert story.says("C19") == "fail"
+
+
+# -- C20 ---------------------------------------------------------------------------------------------------------------
+
+
+def sampled(
+    restarts: int, *, fds: float = 0.0, tasks: float = 0.0, rss: float = 0.0, tags: tuple[str, ...] = ()
+) -> Story:
+    """Take a sample after each restart, with so much left behind by each."""
+    story = Story(tags=tags)
+    for restart in range(restarts + 1):
+        left = {"fds": 20 + int(fds * restart), "tasks": 10 + int(tasks * restart), "rss": 10**7 + int(rss * restart)}
+        story.sample({"restarts": restart}, **left)
+    return story
+
+
+def test_restarts_that_leave_nothing_behind_do_not_leak() -> None:
+    """Also if something was opened once, in the middle."""
+    story = sampled(40)
+    for sample in story.records[20:]:
+        sample["fds"] = 21
+    assert story.says("C20") == "pass"
+
+
+@pytest.mark.parametrize("left", [{"fds": 1.0}, {"tasks": 1.0}, {"fds": 0.1}])
+def test_restarts_that_leave_something_behind_are_flagged(left: dict[str, Any]) -> None:
+    """One for each, or one for each ten."""
+    assert sampled(40, **left).says("C20") == "fail"
+
+
+def test_too_few_restarts_show_no_leak() -> None:
+    """And without a sample of a whole pool nothing is seen at all."""
+    assert sampled(5, fds=1.0).says("C20") == "idle"
+    assert Story().says("C20") == "idle"
+
+
+def test_samples_of_a_pool_that_lacks_a_worker_do_not_count() -> None:
+    """While one starts, descriptors come and go."""
+    story = sampled(40, fds=1.0)
+    for sample in story.records[1:]:
+        sample["ready"] = 1
+    assert story.says("C20") == "idle"
+
+
+def test_memory_that_grows_over_a_soak_is_flagged() -> None:
+    """Only there: a short run grows into its memory."""
+    assert sampled(40, rss=10**6, tags=("soak",)).says("C20") == "fail"
+    assert sampled(40, rss=10**6).says("C20") == "pass"
+    assert sampled(40, tags=("soak",)).says("C20") == "pass"
+
+
+# -- C21 ---------------------------------------------------------------------------------------------------------------
+
+
+def closed(took: float) -> Story:
+    """Close a pool with two seconds of grace."""
+    story = Story(pool={"shutdown_grace": 2.0, "timeout": 30.0})
+    story.started(1)
+    story.invoke(0)
+    story.handed(1)
+    story.run("closing", at=1.0)
+    story.ok(0, at=1.5)
+    story.run("closed", took=took, at=1.0 + took)
+    story.run("end")
+    return story
+
+
+@pytest.mark.parametrize(("took", "expected"), [(3.9, "pass"), (4.2, "fail")])
+def test_closing_takes_no_longer_than_grace_and_two_seconds(took: float, expected: str) -> None:
+    """The pool's own bound."""
+    assert closed(took).says("C21") == expected
+
+
+def test_what_runs_when_closing_begins_may_finish_within_the_grace() -> None:
+    """Cut off at once it is flagged; when the grace is over, or by a fault, it is not."""
+    for at, hit, expected in ((1.1, False, "fail"), (3.1, False, "pass"), (1.1, True, "pass")):
+        story = Story(pool={"shutdown_grace": 2.0, "timeout": 30.0}, faults=[Kill(name="kill", at=AT)])
+        story.started(1)
+        story.invoke(0, at=0.5)
+        story.handed(1)
+        story.run("closing", at=1.0)
+        if hit:
+            story.injected("kill", 1)
+        story.finished(1, result="failed", at=at)
+        story.failed(0, "WorkerCrashed", request_id=1)
+        story.run("closed", took=2.5, at=3.5)
+        story.run("end")
+        assert story.says("C21") == expected
+
+
+def test_nothing_is_begun_after_the_grace() -> None:
+    """A request handed out then would be killed."""
+    story = Story(pool={"shutdown_grace": 1.0})
+    story.run("closing", at=1.0)
+    story.handed(1, at=2.5)
+    story.run("closed", took=2.0, at=3.0)
+    story.run("end")
+    assert story.says("C21") == "fail"
+
+
+def test_a_pool_that_never_closes_is_flagged_and_one_that_was_not_closed_is_idle() -> None:
+    """Of a run cut short in between nothing is known."""
+    story = Story()
+    assert story.says("C21") == "idle"
+    story.run("closing")
+    assert story.says("C21") == "unknown"
+    story.run("end")
+    assert story.says("C21") == "fail"
+
+
+# -- C22 ---------------------------------------------------------------------------------------------------------------
+
+
+def test_counts_that_are_those_of_events_and_callers_are_honest() -> None:
+    """In the middle of things and when nothing is under way."""
+    story = Story()
+    story.started(1)
+    story.invoke(0)
+    story.handed(1)
+    story.sample({"submitted": 1, "running": 1}, in_flight=1)
+    story.finished(1)
+    story.ok(0)
+    story.worker("WorkerExited", 1)
+    story.started(2)
+    story.sample({"submitted": 1, "ok": 1, "restarts": 1})
+    assert story.says("C22") == "pass"
+    assert "1 with the callers'" in story.judged("C22").text
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        {"submitted": 2, "ok": 1, "restarts": 1},  # its own law
+        {"submitted": 2, "ok": 2, "restarts": 1},  # twice
+        {"submitted": 1, "failed": 1, "restarts": 1},  # as another
+        {"submitted": 1, "ok": 1},  # a restart forgotten
+        {"submitted": 1, "ok": 1, "restarts": 1, "stale_replies": 1},
+    ],
+)
+def test_counts_at_odds_are_flagged(metrics: dict[str, int]) -> None:
+    """With themselves, with the events, or with the callers."""
+    story = Story()
+    story.started(1)
+    story.invoke(0)
+    story.handed(1)
+    story.finished(1)
+    story.ok(0)
+    story.worker("WorkerExited", 1)
+    story.started(2)
+    story.sample(metrics)
+    assert story.says("C22") == "fail"
+
+
+def test_callers_and_events_may_disagree_with_each_other() -> None:
+    """A pool whose events repeat its own mistake is found out by its callers."""
+    story = Story()
+    story.started(1)
+    story.invoke(0)
+    story.handed(1)
+    story.finished(1)
+    story.failed(0, "WorkerCrashed", request_id=1)
+    story.sample({"submitted": 1, "ok": 1})
+    assert story.says("C22") == "fail"
+
+
+def test_without_counts_or_events_metrics_are_not_judged() -> None:
+    """Idle for a pool that counts nothing, unknown for one that stopped telling."""
+    story = Story()
+    assert story.says("C22") == "idle"
+    story.sample()
+    assert story.says("C22") == "unknown"
+    story.pool("HookDisabled", error="ValueError")
+    assert story.says("C22") == "unknown"
+
+
+# -- C23 ---------------------------------------------------------------------------------------------------------------
+
+WINDOWS = [
+    (Window.W2, "ok", "pass"),
+    (Window.W3, "fail", "pass"),
+    (Window.W3, "info", "fail"),
+    (Window.W4, "fail", "pass"),
+    (Window.W4, "info", "fail"),
+    (Window.W5, "info", "pass"),
+    (Window.W5, "ok", "fail"),
+    (Window.W5, "fail", "fail"),
+    (Window.W6, "info", "pass"),
+    (Window.W7, "ok", "fail"),
+    (Window.W8, "ok", "pass"),
+    (Window.W8, "info", "fail"),
+    (Window.W9, "info", "fail"),
+]
+
+
+@pytest.mark.parametrize(("window", "outcome", "expected"), WINDOWS)
+def test_a_kill_in_a_window_allows_what_the_contract_says(window: Window, outcome: str, expected: str) -> None:
+    """Until a command has begun it is safe to send elsewhere; a reply in the socket wins."""
+    story = Story(faults=[Kill(name="kill", at=AT, window=window)])
+    story.started(1)
+    story.invoke(0)
+    story.handed(1)
+    story.injected("kill", 1, request_id=1, begun=True)
+    story.finished(1, result="ok" if outcome == "ok" else "failed")
+    story.worker("WorkerExited", 1)
+    if outcome == "ok":
+        story.ok(0)
+    else:
+        story.failed(0, "WorkerCrashed", "not_executed" if outcome == "fail" else "maybe_executed", request_id=1)
+    assert story.says("C23") == expected
+
+
+def test_what_is_idempotent_may_succeed_whatever_the_window() -> None:
+    """It is tried again."""
+    story = Story(faults=[Kill(name="kill", at=AT, window=Window.W6)])
+    story.started(1)
+    story.invoke(0, idempotent=True)
+    story.handed(1)
+    story.injected("kill", 1, request_id=1)
+    story.finished(1)
+    story.ok(0)
+    assert story.says("C23") == "pass"
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [({}, "fail"), ({"planned": True}, "pass"), ({"incarnation": 1}, "pass")],
+)
+def test_a_worker_that_dies_untouched_is_flagged(fields: dict[str, Any], expected: str) -> None:
+    """Unless the pool itself ended it, or a fault had hit it."""
+    story = Story(faults=[Kill(name="kill", at=AT)])
+    story.started(1, 0)
+    story.started(2, 1)
+    story.injected("kill", 1)
+    if fields.get("incarnation") == 1:
+        story.worker("WorkerExited", 1, 0)
+    else:
+        story.worker("WorkerExited", 2, 1, **fields)
+    finding = story.judged("C23")
+    assert str(finding.judgement) == expected
+    assert finding.guarantee == 3
+
+
+def test_a_fault_without_a_victim_may_be_the_reason_of_every_death_after_it() -> None:
+    """A crash on the next start hits nobody in particular; what died before it has another reason."""
+    for before, expected in ((False, "pass"), (True, "fail")):
+        story = Story(faults=[Kill(name="kill", at=AT)])
+        story.started(1)
+        if before:
+            story.worker("WorkerExited", 1)
+        story.injected("kill", None, slot=None)
+        if not before:
+            story.worker("WorkerExited", 1)
+        assert story.says("C23") == expected
+
+
+@pytest.mark.parametrize(("victim", "expected"), [(1, "pass"), (2, "fail")])
+def test_an_error_that_blames_an_untouched_worker_is_flagged(victim: int, expected: str) -> None:
+    """Only what ran where a fault hit, and the sessions that lived there, may pay."""
+    story = Story(faults=[Kill(name="kill", at=AT)])
+    story.started(1, 0)
+    story.started(2, 1)
+    story.invoke(0)
+    story.handed(1)
+    story.injected("kill", victim)
+    story.finished(1, result="failed")
+    story.failed(0, "WorkerCrashed", request_id=1)
+    assert story.says("C23") == expected
+
+
+@pytest.mark.parametrize(("victim", "expected"), [(1, "pass"), (2, "fail")])
+def test_a_lost_session_must_have_lived_where_a_fault_hit(victim: int, expected: str) -> None:
+    """The pool says where it lived when it was forgotten."""
+    story = Story(faults=[Kill(name="kill", at=AT)])
+    story.started(1, 0)
+    story.started(2, 1)
+    story.injected("kill", victim)
+    story.pool("SessionForgotten", session_id="s-0", incarnation=1, lost=True)
+    story.invoke(0, session="s-0")
+    story.finished(1, None, "failed", session_id="s-0")
+    story.failed(0, "SessionLost", "not_executed", request_id=1)
+    assert story.says("C23") == expected
+
+
+# -- C24 ---------------------------------------------------------------------------------------------------------------
+
+
+def given_up(after: float, took: float) -> Story:
+    """Have a caller give up."""
+    story = Story()
+    story.started(1)
+    story.invoke(0, cancel_after=after, at=1.0)
+    story.handed(1, at=1.001)
+    story.finished(1, result="cancelled", at=1.0 + took)
+    story.cancelled(0, at=1.0 + took)
+    return story
+
+
+@pytest.mark.parametrize(("took", "expected"), [(0.2, "pass"), (0.4, "fail")])
+def test_who_gives_up_is_free_at_once(took: float, expected: str) -> None:
+    """Whatever its worker does."""
+    assert given_up(0.2, took).says("C24") == expected
+
+
+@pytest.mark.parametrize(("later", "expected"), [(1, "fail"), (2, "pass")])
+def test_a_worker_that_dies_of_the_next_frame_shows_half_a_one(later: int, expected: str) -> None:
+    """After a cancellation the next request must be unharmed; what dies long after it has other reasons."""
+    story = given_up(0.2, 0.2)
+    for number in range(1, later + 1):
+        story.invoke(number)
+        story.handed(number + 1)
+        story.finished(number + 1, result="failed")
+        story.failed(number, "WorkerCrashed", request_id=number + 1)
+    story.worker("WorkerExited", 1)
+    assert story.says("C24") == expected
+
+
+def test_a_place_that_stays_taken_after_a_cancellation_is_flagged() -> None:
+    """When nobody asks for anything any more, the pool holds nothing."""
+    for running, expected in ((1, "fail"), (0, "pass")):
+        story = given_up(0.2, 0.2)
+        story.run("load_ended", at=2.0)
+        story.sample({"submitted": 1, "running": running, "cancelled": 1 - running}, at=4.0)
+        assert story.says("C24") == expected
+
+
+def test_without_a_cancelled_caller_cancellation_is_idle() -> None:
+    """One that an interruption cut off is none."""
+    story = Story()
+    story.served(0)
+    story.invoke(1)
+    story.run("interrupted", signal="SIGINT")
+    story.cancelled(1)
+    assert story.says("C24") == "idle"
+
+
+# -- C25 ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shown", ["worker", "request"])
+@pytest.mark.parametrize(("disturbed", "expected"), [(False, "fail"), (True, "pass")])
+def test_bad_bytes_come_from_disturbed_links_alone(shown: str, disturbed: bool, expected: str) -> None:
+    """Whatever workers print: that is the eighth guarantee."""
+    story = Story(faults=[WireFault(name="wire", at=AT)])
+    story.started(1)
+    story.invoke(0)
+    story.handed(1)
+    if disturbed:
+        story.injected("wire", 1, kind="wire.corrupt")
+    story.finished(1, result="failed")
+    if shown == "worker":
+        story.worker("WorkerExited", 1, reason="protocol")
+        story.failed(0, "WorkerCrashed", request_id=1)
+    else:
+        story.failed(0, "ProtocolError", request_id=1)
+    finding = story.judged("C25")
+    assert str(finding.judgement) == expected
+    assert finding.guarantee == 8
+
+
+# -- C26 ---------------------------------------------------------------------------------------------------------------
+
+LINES = [
+    ("worker 1 started", None, "pass"),
+    ("RuntimeWarning: coroutine 'x' was never awaited", None, "fail"),
+    ("Traceback (most recent call last):", None, "fail"),
+    ("Fatal Python error: Segmentation fault", None, "fail"),
+    ("Fatal Python error: Segmentation fault", Death.SEGV, "pass"),
+    ("Traceback (most recent call last):", Death.INT, "pass"),
+    ("Traceback (most recent call last):", Death.KILL, "fail"),
+    ("ResourceWarning: unclosed file", Death.SEGV, "fail"),
+]
+
+
+@pytest.mark.parametrize(("line", "death", "expected"), LINES)
+def test_what_python_complains_of_is_flagged_unless_a_fault_explains_it(
+    line: str, death: Death | None, expected: str
+) -> None:
+    """A worker that is interrupted or crashes says so; SIGKILL leaves it no time, and no fault forgets to await."""
+    story = Story(faults=[] if death is None else [Kill(name="kill", at=AT, death=death)])
+    if death is not None:
+        story.injected("kill", 1)
+    story.log = f"first line\n{line}\n"
+    assert story.says("C26") == expected
+
+
+def test_without_a_log_complaints_are_idle() -> None:
+    """Nothing was kept."""
+    assert Story().says("C26") == "idle"
+
+
+# -- C27 ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_whose_faults_all_struck_tested_something() -> None:
+    """One strike of each is enough, whatever the others missed."""
+    story = Story(faults=[Kill(name="kill", at=AT)])
+    story.served(0)
+    story.injected("kill", 1)
+    story.note("chaos", "missed", fault="kill", occurrence=1, why="no worker is busy")
+    story.ends()
+    assert story.says("C27") == "pass"
+
+
+@pytest.mark.parametrize("how", ["never", "missed", "without effect"])
+def test_a_fault_that_hit_nothing_makes_the_run_unknown(how: str) -> None:
+    """Never struck, missed, or in force without changing anything: never green."""
+    story = Story(faults=[WireFault(name="wire", at=AT)])
+    story.served(0)
+    if how == "missed":
+        story.note("chaos", "missed", fault="wire", occurrence=0, why="no worker is busy")
+    elif how == "without effect":
+        story.injected("wire", 1, kind="wire.corrupt")
+        story.note("chaos", "effect", fault="wire", occurrence=0, effect={"frames": 0, "bytes": 0, "seed": 7})
+    story.ends()
+    assert story.says("C27") == "unknown"
+    assert verdict(check_all(story.evidence())) is Judgement.UNKNOWN
+
+
+def test_a_run_that_was_cut_short_or_sent_nothing_tested_nothing() -> None:
+    """Neither is a proof."""
+    story = Story()
+    story.served(0)
+    assert story.says("C27") == "unknown"
+    story = Story(asked=True)
+    story.ends()
+    assert story.says("C27") == "unknown"
+
+
+# -- the table ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_checkers_are_in_order_and_each_has_a_rule_in_a_line() -> None:
+    """As `list checkers` shows them; together they watch over all eight guarantees."""
+    assert [checker.number for checker in CHECKERS] == [f"C{number}" for number in range(1, len(CHECKERS) + 1)]
+    assert len({checker.name for checker in CHECKERS}) == len(CHECKERS)
+    assert all(checker.rule.endswith(".") and len(checker.rule) < 120 for checker in CHECKERS)
+    assert {checker.guarantee for checker in CHECKERS} - {None} == set(range(1, 9))
+
+
+def test_a_disabled_checker_says_nothing() -> None:
+    """The scenario has the say."""
+    story = Story(disable=("C14", "C27"))
+    assert {finding.checker for finding in check_all(story.evidence())} == {checker.number for checker in CHECKERS} - {
+        "C14",
+        "C27",
+    }
+
+
+def test_a_checker_that_fails_itself_is_unknown_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Never green, and it does not keep the others from being heard."""
+
+    def broken(_evidence: object) -> object:
+        raise KeyError("slot")
+
+    bad = Checker(number="C1", name="broken", guarantee=1, rule="None.", function=broken)  # type: ignore[arg-type]
+    monkeypatch.setattr(_table, "CHECKERS", (bad, *CHECKERS[1:]))
+    story = Story()
+    story.ends()
+    findings = check_all(story.evidence())
+    assert findings[0].judgement is Judgement.UNKNOWN
+    assert findings[0].weighs
+    assert "KeyError: 'slot'" in findings[0].text
+    assert len(findings) == len(CHECKERS)
+
+
+def test_a_violation_outweighs_whatever_is_unknown() -> None:
+    """What was found is found."""
+    cases = Cases()
+    cases.add("broken", [1])
+    assert cases.answer("fine", unknown="nobody knows", idle="nothing happened").judgement is Judgement.FAIL
