@@ -121,8 +121,10 @@ test-load: $(DEV)
 test-chaos: $(DEV)
 	@$(PYTEST) tests/stress -m chaos $(ARGS)
 
-# So many supervisors are tried beside a model of OTP's; elsewhere the test's own number.
+# So many supervisors are tried beside a model of OTP's, and so many pools beside their model and in turmoil, other ones
+# each time; elsewhere the tests' own numbers.
 test-all: export TRIO_POOL_EXAMPLES := 2000
+test-all: export TRIO_POOL_MODEL_EXAMPLES := 2000
 test-all: $(DEV)
 	@$(PYTEST) $(STRESS) --document-results .document-results.json $(ARGS)
 

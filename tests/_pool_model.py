@@ -254,7 +254,7 @@ class Model(ModelState):
     def _too_late(self, call: Call, seen: Seen) -> str:
         """Return what a caller is told whose patience ends while he waits: after the first byte it is another error."""
         ways = {True: ["CommandTimeout not_executed"], False: ["PoolTimeout not_executed"]}
-        allowed = ways.get(call.written) or [way for each in ways.values() for way in each]
+        allowed = [*ways[True], *ways[False]] if call.written is None else ways[call.written]
         return next((way for way in allowed if way == seen.results[call.key]), allowed[0])
 
     def _called_off(self, call: Call, seen: Seen) -> None:

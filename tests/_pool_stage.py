@@ -18,7 +18,7 @@ import trio.testing
 from _pool_model_parts import DELAY, GRACE, MAX_SESSIONS, RESET_AFTER, TTL, Seen
 
 import trio_pool
-from trio_pool import RequestDispatched, TrioPoolError, WorkerPromoted
+from trio_pool import RequestDispatched, TrioPoolError, WorkerPromoted, WorkerRole
 from trio_pool.bridge import Session  # noqa: TC001  # a worker looks at the annotation
 from trio_pool.testing import MockPort
 
@@ -282,7 +282,7 @@ class Stage:
         return {
             "results": dict(self.results),
             "metrics": {name: getattr(metrics, name) for name in names},
-            "counts": (status.size, *(able.count(role) for role in ("serving", "leaving", "standby"))),
+            "counts": (status.size, *(able.count(WorkerRole(role)) for role in ("serving", "leaving", "standby"))),
             "workers": {
                 info.slot: (info.incarnation, str(info.status), info.request_id, info.begun, info.role)
                 if info.status != "starting"
