@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 
     from trio_pool import WorkerInfo
 
-    from .._launcher import ChaosHandle
+    from .._launcher import ChaosHandle, ChaosLauncher
     from ..link._frames import Message
     from ..scenario._fault import FaultSpec
     from ..scenario._plan import Strike
@@ -307,7 +307,7 @@ async def _make_start(ambush: Ambush) -> None:
 # -- one worker --------------------------------------------------------------------------------------------------------
 
 
-def _launcher(arena: Arena) -> Any:
+def _launcher(arena: Arena) -> ChaosLauncher:
     if arena.launcher is None or arena.pool is None:
         raise FaultUnavailable("windows are reached through the workers' links: open the pool with a ChaosLauncher")
     return arena.launcher

@@ -103,18 +103,23 @@ class Slice(Selective):
     def __init__(self, choice: Choice, size: Callable[[], int], pause: float) -> None:
         super().__init__(choice)
         # Cut only when they go: a message of a megabyte in slices of one byte must not become a million objects.
-        self.slicer: Slicer = Slicer(size, pause)
+        self._slicer = Slicer(size, pause)
+
+    @property
+    def slicer(self) -> Slicer:
+        """What cuts."""
+        return self._slicer
 
     @property
     def slices(self) -> int:
         """How many there were."""
-        return self.slicer.slices
+        return self._slicer.slices
 
     def take(self, piece: Piece) -> Iterable[Piece]:
         """Mark what is to be sliced."""
         if self.hits(piece):
             self.struck += piece.begins_message
-            piece.slicer = self.slicer
+            piece.slicer = self._slicer
         return (piece,)
 
 

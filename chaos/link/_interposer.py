@@ -89,8 +89,7 @@ class Interposer:
 
     def send(self, data: Bytes | Sequence[Bytes], /) -> int:
         """Take bytes for the worker, as `trio_pool.Transport` says."""
-        if self._broken is not None:
-            raise OSError(*self._broken.args)
+        self._check()
         lane = self._outbound
         if self.closed or not lane.active:
             sent = self._inner.send(data)
@@ -109,8 +108,7 @@ class Interposer:
                 break
         lane.take(bytes(taken), trio.current_time())
         self._push()
-        if self._broken is not None:
-            raise OSError(*self._broken.args)
+        self._check()
         return len(taken)
 
     def recv_into(self, buffer: bytearray | memoryview, /) -> int:
@@ -188,16 +186,21 @@ class Interposer:
             case Direction.BOTH:
                 raise ValueError("direction: a toxic is for one direction")
 
+    def _check(self) -> None:
+        if self._broken is not None:
+            raise OSError(*self._broken.args)
+
     async def _wait_below(self) -> None:
+        if self._hung_up and not self.closed:
+            await trio.lowlevel.checkpoint()
+            return
         try:
-            if self._hung_up:
-                await trio.lowlevel.checkpoint()
-            else:
-                await self._inner.wait_readable()
+            await self._inner.wait_readable()
         except trio.ClosedResourceError:
-            # It was not the pool who closed it: to the pool this is the end of the stream, which can be read.
+            # If it was not the pool who closed it, this is to the pool the end of the stream, which can be read.
             if self.closed or not self._hung_up:
                 raise
+            await trio.lowlevel.checkpoint()
 
     def _wake(self) -> None:
         for scope in (self._reading, self._sleeping):

@@ -19,9 +19,6 @@ class Toxic:
     until it returns them from `take` or is asked for them by `release`.
     """
 
-    slicer: Slicer | None = None
-    """What cuts its pieces, if it does that."""
-
     def __init__(self) -> None:
         self.struck = 0
         """How many messages it has had an effect on."""
@@ -31,6 +28,11 @@ class Toxic:
         """Whether it is in the middle of a message that it does not let pass."""
         self.retired = False
         """Whether it was taken out of force in the middle of one: it chooses no other."""
+
+    @property
+    def slicer(self) -> Slicer | None:
+        """What cuts its pieces, if it does that."""
+        return None
 
     @property
     def deadline(self) -> float:
