@@ -28,8 +28,7 @@ from .scenario._plan_file import read_earlier, to_json
 from .scenario._toml import to_toml
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from .running._lines import Viewer
     from .scenario._model import Scenario
     from .scenario._plan import Plan
 
@@ -54,9 +53,7 @@ def plan_of(scenario: Scenario, seed: int, base: Path = Path()) -> Plan:
     return make_plan(scenario, seed, read_earlier(scenario, base))
 
 
-def carry_out(
-    plan: Plan, directory: Path, *, target: str = "trio_pool", replay: str = "", say: Callable[[str], None]
-) -> None:
+def carry_out(plan: Plan, directory: Path, *, target: str = "trio_pool", replay: str = "", viewer: Viewer) -> None:
     """Carry out a plan, and leave what it came to in a directory.
 
     Ctrl-C and SIGTERM end the load, heal, drain and close, and what there is until then stays in the directory.
@@ -66,7 +63,7 @@ def carry_out(
         directory: An empty one, or one that is made.
         target: The kind of pool.
         replay: The command that does the same again, for the record.
-        say: Takes lines for the user.
+        viewer: Shows the run.
 
     Raises:
         CannotWrite: A file could not be written.
@@ -82,7 +79,7 @@ def carry_out(
         with writing(path):
             path.write_text(text, encoding="utf-8")
     _name_latest(directory)
-    trio.run(partial(watch_over, plan, directory, target=target, replay=replay, say=say))
+    trio.run(partial(watch_over, plan, directory, target=target, replay=replay, viewer=viewer))
     shutil.rmtree(directory / "orders", ignore_errors=True)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import trio
 
 from chaos.running._control import watch_over
+from chaos.running._lines import Lines
 from chaos.scenario._make_plan import make_plan
 from chaos.scenario._plan_file import to_json
 from chaos.scenario._reading import read_file
@@ -25,7 +26,7 @@ def main() -> int:
         sys.stdout.write(f"{line}\n")
         sys.stdout.flush()
 
-    ended = trio.run(partial(watch_over, plan, directory, target="trio_pool", replay="again", say=say))
+    ended = trio.run(partial(watch_over, plan, directory, target="trio_pool", replay="again", viewer=Lines(say)))
     say(f"ended {ended.exit} {ended.interrupted}")
     return 0
 

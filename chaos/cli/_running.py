@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import signal
+import sys
 import time
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from .._exits import EXIT_NO_INPUT, EXIT_PASS, EXIT_SIGNAL, EXIT_USAGE
@@ -15,6 +17,7 @@ from .._program import command_line, complain
 from .._signals import Terminations
 from ..checking._results import most_severe
 from ..reporting._reports import Format
+from ..running._lines import Lines
 from ..scenario._drawing import draw
 from ..scenario._plan_file import read_plan, sha256
 from ._selection import select
@@ -24,7 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
     from pathlib import Path
 
+    from ..display._live import LiveDisplay
     from ..reporting._reports import Reports
+    from ..running._lines import Viewer
     from ..scenario._plan import Plan
     from ._selection import Chosen
 
@@ -90,7 +95,8 @@ def _carried_out(
         console.say(line)
     with Terminations() as terminations, _directory(arguments.out, plan) as out:
         try:
-            carry_out(plan, out, target=arguments.target, replay=replay, say=console.say)
+            with _viewer(plan, arguments, console) as viewer:
+                carry_out(plan, out, target=arguments.target, replay=replay, viewer=viewer)
             reports = analyze(out)
         except KeyboardInterrupt:
             if (out / "history.jsonl").exists():
@@ -100,6 +106,41 @@ def _carried_out(
             return EXIT_SIGNAL + (signal.SIGTERM if terminations.arrived else signal.SIGINT), None
         show(reports, out, console)
         return reports.results.exit_code, (out, reports)
+
+
+@contextmanager
+def _viewer(plan: Plan, arguments: argparse.Namespace, console: Console) -> Generator[Viewer, None, None]:
+    """Show a run live if there is a terminal for it, else in lines."""
+    if arguments.plain or arguments.no_live:
+        yield Lines(console.say)
+        return
+    with ExitStack() as stack:
+        display = _display(plan, console, stack)
+        try:
+            yield Lines(console.say) if display is None else display
+        finally:
+            stack.close()
+            # Now that the terminal is as it was: what stood on the display is worth keeping above the report.
+            for line in () if display is None else display.said:
+                console.say(line)
+
+
+def _display(plan: Plan, console: Console, stack: ExitStack) -> LiveDisplay | None:
+    """Return the live display, with its screen entered into the stack, if there is a terminal for it."""
+    from ..display._screen import NoScreen, Screen
+
+    try:
+        screen = Screen(sys.stdout, os.environ)
+        from ..display._live import LiveDisplay
+
+        return LiveDisplay(stack.enter_context(screen), plan)
+    except NoScreen:
+        return None
+    except ModuleNotFoundError as exc:
+        if (exc.name or "").partition(".")[0] != "rich":
+            raise
+        console.say("note       this run could be shown live: pip install 'trio_pool[chaos]'")
+        return None
 
 
 def show(reports: Reports, directory: Path, console: Console) -> None:

@@ -107,12 +107,13 @@ def _put(mapping: Any, steps: Sequence[str | int], value: object, path: str) -> 
         else:
             raise BadSetting(f"--set: the scenario has no {path}")
     last = steps[-1]
-    if (isinstance(place, dict) and isinstance(last, str)) or (
-        isinstance(place, list) and isinstance(last, int) and last < len(place)
-    ):
+    if isinstance(place, dict) and isinstance(last, str):
         place[last] = value
-    else:
-        raise BadSetting(f"--set: the scenario has no {path}")
+        return
+    if isinstance(place, list) and isinstance(last, int) and last < len(place):
+        place[last] = value
+        return
+    raise BadSetting(f"--set: the scenario has no {path}")
 
 
 def _value(text: str) -> object:

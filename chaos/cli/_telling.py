@@ -50,7 +50,7 @@ def validate(arguments: argparse.Namespace) -> int:
     for name in arguments.scenarios:
         for path in resolve(name):
             try:
-                scenario = read_file(path)
+                read_file(path)
             except ScenarioError as exc:
                 code = EXIT_USAGE
                 for error in exc.errors:

@@ -22,13 +22,14 @@ import trio
 from .._output import writing
 from ..faults._watcher import WATCHER, obey
 from ._lifeline import LIFELINE, adopt_orphans, children, command_of, state_of
-from ._tail import Progress, Tail
+from ._tail import Tail
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from ..scenario._plan import Plan
+    from ._lines import Viewer
 
 PROMISE = 1.0
 """Seconds within which workers are gone once their application is, by guarantee 6."""
@@ -47,7 +48,7 @@ class Ended:
     interrupted: int | None
 
 
-async def watch_over(plan: Plan, directory: Path, *, target: str, replay: str, say: Callable[[str], None]) -> Ended:
+async def watch_over(plan: Plan, directory: Path, *, target: str, replay: str, viewer: Viewer) -> Ended:
     """Have a plan carried out in an application process of its own, and see it to its end.
 
     Cancelled, it kills the application, whose workers go with it.
@@ -57,14 +58,14 @@ async def watch_over(plan: Plan, directory: Path, *, target: str, replay: str, s
         directory: Of the run.
         target: The kind of pool.
         replay: The command that does the same again, for the record.
-        say: Takes lines for the user.
+        viewer: Shows the run.
 
     Raises:
         CannotWrite: The application's output could not be kept.
     """
     adopt_orphans()
     before = set(children())
-    control = _Control(directory, say)
+    control = _Control(directory, viewer)
     with ExitStack() as stack:
         log = directory / "application.log"
         with writing(log):
@@ -137,10 +138,9 @@ def _longest(plan: Plan) -> float:
 class _Control:
     """One application being watched."""
 
-    def __init__(self, directory: Path, say: Callable[[str], None]) -> None:
-        self._say = say
+    def __init__(self, directory: Path, viewer: Viewer) -> None:
+        self._viewer = viewer
         self._tail = Tail(directory / "history.jsonl")
-        self._progress = Progress()
         self._records: list[dict[str, Any]] = []
         self.interrupted: int | None = None
 
@@ -150,21 +150,17 @@ class _Control:
             process.send_signal(number)
 
     async def follow(self) -> None:
-        """Tell what the history says, and once a second how the run stands."""
-        told = 0.0
-        while True:
-            await trio.sleep(_GLANCE)
-            self.glance()
-            if self._progress.at >= told + 1.0:
-                told = self._progress.at
-                self._say(self._progress.line())
+        """Show what the history says, for ever. Ends by being cancelled."""
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._viewer.run)
+            while True:
+                await trio.sleep(_GLANCE)
+                self.glance()
 
     def glance(self) -> None:
-        """Tell what is new in the history."""
+        """Show what is new in the history."""
         for record in self._tail.read():
-            line = self._progress.take(record)
-            if line is not None:
-                self._say(line)
+            self._viewer.take(record)
 
     def note(self, kind: str, **fields: Any) -> None:
         """Keep a record for the end of the history."""

@@ -1,7 +1,8 @@
 """The live display: a run as it happens, for somebody at a terminal.
 
-`draw` makes a frame of a tally and is pure; `LiveDisplay` shows frames, in the run's own event loop and with no thread.
-It needs rich, which the library does not, so nothing but the command line imports this module.
+`draw` makes a frame of a tally and is pure; `LiveDisplay` shows frames, in the event loop of the process that watches
+over the run, so that it takes nothing of the application's. It needs rich, which the library does not, so nothing but
+the command line imports this module.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from ._output import clean
+from .._output import clean
+from ..running._lines import Progress
 from ._tally import Tally
 
 if TYPE_CHECKING:
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from ._history import History
-    from ._plan import Plan
+    from .._history import Record
+    from ..scenario._plan import Plan
     from ._screen import Screen
     from ._tally import Hit, Slot
 
@@ -53,6 +55,8 @@ _WIDE = 80
 _STATES = {"ready": "green", "busy": "bold green", "starting": "yellow", "frozen": "bold blue", "slowed": "magenta"}
 _FAULTS = {"due": "dim", "active": "bold blue", "done": "green", "missed": "yellow"}
 _MARKS = {"due": "·", "active": "▶", "done": "✓", "missed": "-"}
+_FROZEN = frozenset({"freeze", "brief-freeze"})
+_SLOW = frozenset({"wire.latency", "wire.bandwidth", "wire.slice", "wire.coalesce", "wire.stall", "cpu-starvation"})
 _BARS = "▁▂▃▄▅▆▇█"
 
 _FASTEST, _SLOWEST = 1e-3, 4.0
@@ -98,14 +102,14 @@ def draw(tally: Tally, *, now: float, said: Sequence[str], size: tuple[int, int]
 
 def _title(tally: Tally) -> Text:
     plan = tally.plan
-    title = Text(clean(plan.scenario), style="bold")
+    title = Text(clean(plan.scenario.name), style="bold")
     title.append(f"  seed {plan.seed}  plan {tally.sha256[:12]}", style="not bold")
     title.append(f"  {clean(tally.phase)}", style="bold cyan")
     return title
 
 
 def _progress(tally: Tally, now: float, columns: int) -> RenderableType:
-    duration = max(tally.plan.duration, 1e-9)
+    duration = max(tally.plan.scenario.duration, 1e-9)
     elapsed = min(tally.elapsed(now), duration)
     words = f"  {elapsed:5.1f} s of {duration:g} s, {duration - elapsed:.1f} s left"
     bar = ProgressBar(total=duration, completed=elapsed, width=max(columns - len(words), 1))
@@ -144,13 +148,15 @@ def _workers(tally: Tally, now: float, room: int, *, narrow: bool) -> Renderable
 
 def _state(slot: Slot) -> str:
     hit = slot.hit
-    if hit is not None and hit.over is None and hit.incarnation == slot.incarnation and slot.state in ("ready", "busy"):
-        return {"freeze": "frozen", "latency": "slowed"}.get(hit.kind, slot.state)
-    return slot.state
+    if hit is None or hit.over is not None or hit.incarnation != slot.incarnation:
+        return slot.state
+    if slot.state not in ("ready", "busy"):
+        return slot.state
+    return "frozen" if hit.kind in _FROZEN else "slowed" if hit.kind in _SLOW else slot.state
 
 
 def _hit(hit: Hit, now: float, *, narrow: bool) -> Text:
-    what = {"kill": "killed", "freeze": "frozen", "latency": "slow link"}.get(hit.kind, hit.kind)
+    what = {"kill": "killed", "freeze": "frozen", "wire.latency": "slow link"}.get(hit.kind, clean(hit.kind))
     lasting, over = ("", "") if narrow else (" for", ", back in")
     if hit.over is None:
         return Text(f"{clean(hit.name)} {what}{lasting} {now - hit.at:.1f} s", style="bold blue")
@@ -206,8 +212,10 @@ def _bar(seconds: float | None) -> str:
 
 def _faults(tally: Tally) -> Text:
     row = Text.assemble(("faults    ", "dim"))
-    for name, status in tally.faults.items():
-        row.append(f"{_MARKS[status]} {clean(name)}  ", style=_FAULTS[status])
+    for name, strikes in tally.faults.items():
+        many = strikes.due is None or strikes.due > 1
+        count = f" {strikes.struck}{'' if strikes.due is None else f'/{strikes.due}'}" if many else ""
+        row.append(f"{_MARKS[strikes.status]} {clean(name)}{count}  ", style=_FAULTS[strikes.status])
     return row
 
 
@@ -226,27 +234,32 @@ class LiveDisplay:
     def __init__(self, screen: Screen, plan: Plan) -> None:
         self._screen = screen
         self._tally = Tally(plan)
+        self._progress = Progress()
         self._said: deque[str] = deque(maxlen=KEPT_LINES)
-
-    def say(self, line: str) -> None:
-        """Take a line for the user: it stands at the bottom of the next frame."""
-        self._said.append(line)
 
     @property
     def said(self) -> Sequence[str]:
         """The lines taken so far, the last ones if there were many."""
         return tuple(self._said)
 
-    async def run(self, history: History) -> None:
+    def take(self, record: Record) -> None:
+        """Take one record of the run's history."""
+        self._tally.take(record)
+        line = self._progress.take(record)
+        if line is not None:
+            self._said.append(line)
+
+    async def run(self) -> None:
         """Draw a frame every quarter of a second, for ever. Ends by being cancelled, or when the terminal is gone."""
         with trio.open_signal_receiver(signal.SIGTSTP) as stops:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._heed, stops)
                 try:
                     while True:
-                        self._tally.follow(history.records)
                         size = self._screen.size
-                        await self._screen.show(draw(self._tally, now=history.now, said=tuple(self._said), size=size))
+                        await self._screen.show(
+                            draw(self._tally, now=self._tally.now, said=tuple(self._said), size=size)
+                        )
                         await trio.sleep(INTERVAL)
                 except OSError:
                     nursery.cancel_scope.cancel()  # nobody looks any more; the run goes on

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from ._stats import Summary, percentile, summarize
+from .._stats import Summary, percentile, summarize
+from ..scenario._plan_file import sha256
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from ._history import Record
-    from ._plan import Plan
+    from .._history import Record
+    from ..scenario._plan import Plan
 
 WINDOW = 5.0
 """Seconds the percentiles look back: long enough for a sample, short enough to see a fault come and go."""
@@ -55,6 +54,31 @@ class Slot:
 
 
 @attrs.define
+class Strikes:
+    """What became of a fault so far: how often it is due to strike, has struck, has missed and lasts now.
+
+    Args:
+        due: None for a fault that waits for something and strikes whenever it happens.
+    """
+
+    due: int | None
+    struck: int = 0
+    missed: int = 0
+    active: int = 0
+
+    @property
+    def status(self) -> str:
+        """``due``, ``active``, ``done``, or ``missed`` if it never struck."""
+        if self.active:
+            return "active"
+        if self.due is not None and self.struck + self.missed < self.due:
+            return "due"
+        if self.struck:
+            return "done"
+        return "missed" if self.missed else "due"
+
+
+@attrs.define
 class Second:
     """What became of the requests that ended in one second."""
 
@@ -76,7 +100,9 @@ class Tally:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.sha256 = plan.sha256  # once: it costs as much as a frame
+        self.sha256 = sha256(plan)  # once: it costs as much as a frame
+        self.now = 0.0
+        """The time of the last record."""
         self.phase = "opening the pool"
         self.clock: float | None = None
         """When the plan's time began, in the history's."""
@@ -84,10 +110,14 @@ class Tally:
         self.ok = 0
         self.dropped = 0
         self.errors: Counter[str] = Counter()
-        self.slots = {number: Slot(number) for number in range(plan.workers)}
-        self.faults: dict[str, str] = dict.fromkeys((fault.name for fault in plan.faults), "due")
-        """What became of each fault: due, active, done or missed."""
-        self._read = 0
+        self.slots: dict[int, Slot] = {number: Slot(number) for number in range(plan.scenario.pool.size or 0)}
+        self.faults: dict[str, Strikes] = {}
+        """What became of each fault."""
+        for strike in plan.strikes:
+            known = self.faults.setdefault(strike.fault, Strikes(due=0))
+            known.due = None if strike.at is None or known.due is None else known.due + 1
+        self._heals = {fault.name: fault.heals for fault in plan.scenario.faults}
+        self._struck: set[tuple[str, int]] = set()
         self._homes: dict[int, Slot] = {}
         self._intended: dict[int, float] = {}
         self._recent: deque[tuple[float, float]] = deque()
@@ -118,19 +148,17 @@ class Tally:
         last = int(self.elapsed(now))
         return [self._course.get(second, Second()) for second in range(max(0, last - seconds), last)]
 
-    def follow(self, records: Sequence[Record]) -> None:
-        """Take in what was recorded since the last call."""
-        while self._read < len(records):
-            entry = records[self._read]
-            self._read += 1
-            if entry["src"] == "client":
-                self._client(entry)
-            elif entry["src"] == "pool":
-                self._pool(entry)
-            elif entry["src"] == "chaos":
-                self._chaos(entry)
-            else:
-                self._run(entry)
+    def take(self, entry: Record) -> None:
+        """Take in one record."""
+        self.now = entry["t"]
+        if entry["src"] == "client":
+            self._client(entry)
+        elif entry["src"] == "pool":
+            self._pool(entry)
+        elif entry["src"] == "chaos":
+            self._chaos(entry)
+        elif entry["src"] == "run":
+            self._run(entry)
 
     def _client(self, entry: Record) -> None:
         kind = entry["type"]
@@ -184,26 +212,38 @@ class Tally:
             slot.state = "busy"
 
     def _chaos(self, entry: Record) -> None:
-        name = entry["fault"]
+        fault = self.faults.setdefault(entry["fault"], Strikes(due=None))
         if entry["type"] == "inject":
-            lasting = entry["kind"] != "kill"
-            self.faults[name] = "active" if lasting else "done"
-            slot = self.slots.setdefault(entry["slot"], Slot(entry["slot"]))
-            slot.hit = Hit(name, entry["kind"], entry["t"], entry["incarnation"])
+            if (entry["fault"], entry["occurrence"]) not in self._struck:
+                self._struck.add((entry["fault"], entry["occurrence"]))
+                fault.struck += 1
+                # What heals is over when it is healed; the rest, when it has struck.
+                fault.active += self._heals[entry["fault"]]
+            if entry["slot"] is not None:
+                slot = self.slots.setdefault(entry["slot"], Slot(entry["slot"]))
+                slot.hit = Hit(entry["fault"], entry["kind"], entry["t"], entry["incarnation"])
         elif entry["type"] == "missed":
-            self.faults[name] = "missed"
+            fault.missed += 1
         elif entry["type"] == "heal":
-            self.faults[name] = "done"
+            fault.active = max(0, fault.active - 1)
             for slot in self.slots.values():
                 # A worker that is gone is not healed: its slot serves again with the next one.
-                if slot.hit is not None and slot.hit.name == name and slot.incarnation == slot.hit.incarnation:
+                if (
+                    slot.hit is not None
+                    and slot.hit.name == entry["fault"]
+                    and slot.incarnation == slot.hit.incarnation
+                ):
                     slot.hit.over = entry["t"] if slot.state != "gone" else None
 
     def _run(self, entry: Record) -> None:
-        phases = {"load_ended": "closing the pool", "closing": "closing the pool", "end": "done"}
+        phases = {"opened": "steady?", "load_ended": "steady again?", "closing": "closing the pool", "end": "done"}
         if entry["type"] == "clock":
-            self.clock, self.phase = entry["t"], "under load"
+            self.clock = entry["t"]
         elif entry["type"] == "interrupted":
             self.phase = f"{entry['signal']}: healing, closing"
-        elif entry["type"] in phases and not self.phase.startswith("SIG"):
+        elif self.phase.startswith("SIG"):
+            return
+        elif entry["type"] == "phase":
+            self.phase = entry["name"]
+        elif entry["type"] in phases:
             self.phase = phases[entry["type"]]

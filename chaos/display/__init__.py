@@ -1,0 +1,1 @@
+"""What somebody at a terminal sees of a run while it lasts."""
