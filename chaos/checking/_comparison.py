@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
     from ._metrics import Measures
 
-DRAWS: Final = 2000
-"""The ends of a 95 % interval then rest on 50 draws each."""
+DRAWS: Final = 1000
+"""The ends of a 95 % interval then rest on 25 draws each, and a comparison takes a second."""
 
 TOLERANCE: Final = 0.1
 """The share by which a percentile may be larger without being a regression: two runs of the same on a shared machine

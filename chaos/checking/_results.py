@@ -136,6 +136,17 @@ class Results:
         return next((each for each in self.numbers if each.window == window), None)
 
     @property
+    def unexplained(self) -> tuple[str, ...]:
+        """The reasons that no finding, objective or steady state tells: of the run as such."""
+        told = (
+            "sometimes ",
+            "no steady state ",
+            *(f"{each.checker} {each.name}:" for each in self.findings),
+            *(f"{each.window}: {each.text}" for each in self.objectives),
+        )
+        return tuple(reason for reason in self.reasons if not reason.startswith(told))
+
+    @property
     def name(self) -> str:
         """How the run is called: scenario and seed."""
         return f"{self.scenario}@{self.seed}"

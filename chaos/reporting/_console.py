@@ -99,7 +99,9 @@ class Summary:
     def _against(self) -> Iterator[str]:
         """Yield what speaks against a pass, failures before what is unknown, and how to see it again."""
         results = self._results
-        found = False
+        found = bool(results.unexplained)
+        for reason in results.unexplained:
+            yield from self._item(results.verdict, reason)
         for judgement in (Judgement.FAIL, Judgement.UNKNOWN):
             for finding in results.findings:
                 if finding.judgement is judgement and (finding.weighs or judgement is Judgement.FAIL):
@@ -117,10 +119,6 @@ class Summary:
                 found = True
                 failing = "; ".join(state.failing) or "it never held"
                 yield from self._item(Judgement.FAIL, f"no steady state {state.when} the method: {failing}")
-        listed = {Exit.BROKEN, Exit.MISSED, Exit.UNKNOWN, Exit.PASS}
-        if results.reasons and (results.exit not in listed or not found):
-            yield from self._item(results.verdict, results.reasons[0])
-            found = True
         if found:
             yield f"again: {clean(results.replay)}"
 

@@ -15,7 +15,6 @@ import attrs
 from .._output import clean
 from .._svg import element, escape
 from ..checking._finding import Judgement
-from ..checking._results import Exit
 from ._format import measured
 
 if TYPE_CHECKING:
@@ -123,17 +122,11 @@ def _cases(results: Results) -> Iterator[_Case]:
 
 def _ended(results: Results) -> _Case:
     """Return the case of the run as such: what went wrong with it is nobody's finding."""
-    others = (Exit.PASS, Exit.BROKEN, Exit.MISSED, Exit.UNKNOWN)
-    judgements = [
-        *(each.judgement for each in results.findings),
-        *(each.judgement for each in results.objectives),
-        *(each.judgement for each in results.sometimes),
-    ]
-    counted = any(each is not Judgement.PASS for each in judgements)
-    if not results.reasons or (results.exit in others and (counted or not all(s.ok for s in results.steady))):
+    if not results.unexplained:
         return _Case("run", "the run", None)
+    first, *others = results.unexplained
     judgement = Judgement.FAIL if results.verdict is Judgement.FAIL else Judgement.UNKNOWN
-    return _bad("run", "the run", judgement, results.reasons[0], results.reasons[1:], results)
+    return _bad("run", "the run", judgement, first, others, results)
 
 
 def _checked(finding: Finding, results: Results) -> _Case:

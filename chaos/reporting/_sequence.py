@@ -43,6 +43,7 @@ class Step:
         target: To which; the same for what happened in one place.
         text: What it was.
         bad: Whether it is what somebody should look at.
+        seq: Its record, which decides between two of one moment.
     """
 
     t: float
@@ -50,6 +51,7 @@ class Step:
     target: int
     text: str
     bad: bool = False
+    seq: int = 0
 
 
 @attrs.frozen(kw_only=True)
@@ -123,10 +125,11 @@ class _Reader:
                 target=_CALLER,
                 text="ok" if entry["type"] == "ok" else str(entry["error"]),
                 bad=entry["type"] != "ok",
+                seq=int(entry["seq"]),
             )
             for entry in request.outcomes
         ]
-        steps.sort(key=lambda step: step.t)
+        steps.sort(key=lambda step: (step.t, step.seq))
         return Diagram(
             title=title,
             columns=tuple(self._columns),
@@ -142,18 +145,18 @@ class _Reader:
         return self._workers[incarnation]
 
     def _told(self, entry: Record) -> Iterator[Step]:
-        t, incarnation = float(entry["t"]), entry.get("incarnation")
+        t, seq, incarnation = float(entry["t"]), int(entry["seq"]), entry.get("incarnation")
         match entry["type"]:
             case "RequestDispatched":
-                yield Step(t=t, source=_POOL, target=self._column(int(incarnation or 0)), text="handed over")
+                yield Step(t=t, source=_POOL, target=self._column(int(incarnation or 0)), text="handed over", seq=seq)
             case "RequestRedispatched":
-                yield Step(t=t, source=_POOL, target=_POOL, text="not begun: back to the queue")
+                yield Step(t=t, source=_POOL, target=_POOL, text="not begun: back to the queue", seq=seq)
             case "RequestRetried":
-                yield Step(t=t, source=_POOL, target=_POOL, text="idempotent: once more")
+                yield Step(t=t, source=_POOL, target=_POOL, text="idempotent: once more", seq=seq)
             case "RequestFinished" if incarnation is not None and entry["result"] == "ok":
-                yield Step(t=t, source=self._column(int(incarnation)), target=_POOL, text="reply")
+                yield Step(t=t, source=self._column(int(incarnation)), target=_POOL, text="reply", seq=seq)
             case "RequestFinished":
-                yield Step(t=t, source=_POOL, target=_POOL, text=f"finished: {entry['result']}")
+                yield Step(t=t, source=_POOL, target=_POOL, text=f"finished: {entry['result']}", seq=seq)
             case _:
                 pass
 
@@ -162,13 +165,13 @@ class _Reader:
         place = self._workers.get(entry.get("incarnation") or -1)
         if place is None:
             return
-        t = float(entry["t"])
+        t, seq = float(entry["t"]), int(entry["seq"])
         if entry["src"] == "chaos" and entry["type"] == "inject":
-            yield Step(t=t, source=place, target=place, text=f"{entry['fault']}: {entry['kind']}", bad=True)
+            yield Step(t=t, source=place, target=place, text=f"{entry['fault']}: {entry['kind']}", bad=True, seq=seq)
         elif entry["type"] == "WorkerKilled":
-            yield Step(t=t, source=place, target=place, text="the pool has it killed", bad=True)
+            yield Step(t=t, source=place, target=place, text="the pool has it killed", bad=True, seq=seq)
         elif entry["type"] == "WorkerExited":
-            yield Step(t=t, source=place, target=place, text=f"gone: {entry.get('exit')}", bad=True)
+            yield Step(t=t, source=place, target=place, text=f"gone: {entry.get('exit')}", bad=True, seq=seq)
 
 
 def draw_diagram(diagram: Diagram, *, width: int, label: str) -> str:
