@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from chaos.scenario._fault import FaultSpec
+    from chaos.scenario._model import Phase
     from chaos.scenario._plan import Plan, PlannedRequest, Strike, Visit
 
 REPLAY = "python -m chaos run made --seed 7"
@@ -172,13 +174,13 @@ class Model:
         self.note("run", "clock")
         begin = self.clock
         for phase in scenario.phases:
-            self.at(begin, lambda phase=phase: self.phase(phase.name, phase.measure, phase.heal, phase.duration))
+            self.at(begin, partial(self.phase, phase))
             begin += phase.duration
         for visit in self.plan.visits:
-            self.at(self.clock + visit.at, lambda visit=visit: self.visit(visit, 0, self.clock + visit.at))
+            self.at(self.clock + visit.at, partial(self.visit, visit, 0, self.clock + visit.at))
         for strike in self.plan.strikes:
             if strike.at is not None:
-                self.at(self.clock + strike.at, lambda strike=strike: self.strike(strike))
+                self.at(self.clock + strike.at, partial(self.strike, strike))
         for index in range(int((begin - self.clock) / scenario.steady_state.sample_every)):
             self.at(self.clock + index * scenario.steady_state.sample_every, self.sample)
         self.go(begin + 3.0)
@@ -193,8 +195,8 @@ class Model:
         self.note("run", "checked", leftovers=0)
         return self.records
 
-    def phase(self, name: str, measure: bool, heal: bool, duration: float) -> None:
-        self.note("run", "phase", name=name, measure=measure, heal=heal, duration=duration)
+    def phase(self, phase: Phase) -> None:
+        self.note("run", "phase", name=phase.name, measure=phase.measure, heal=phase.heal, duration=phase.duration)
 
     def sample(self) -> None:
         self.note(

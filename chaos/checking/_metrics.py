@@ -241,16 +241,17 @@ class Measures:
         ]
         if not struck:
             return Reading(value=None, why=f"no fault struck in {window.name}")
-        values = [getattr(each, what) for each in struck]
+        values: list[float | None] = [getattr(each, what) for each in struck]
         if what == "detect":
             # A worker that was not lost had nothing wrong with it that the pool was bound to see.
             values = [value for value, each in zip(values, struck, strict=True) if value is not None or each.lost]
         if not values:
             return Reading(value=None, why="there was nothing to detect")
-        if any(value is None for value in values):
+        known = sorted(value for value in values if value is not None)
+        if len(known) < len(values):
             # Never is later than any bound.
             return Reading(value=math.inf, count=len(values))
-        return _part(part, sorted(values), "")
+        return _part(part, known, "")
 
     def _fault(self, name: str, part: str, window: Window) -> Reading:
         own = window.fault == name or window.name == ALL

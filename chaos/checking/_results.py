@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import attrs
 import cattrs
@@ -167,7 +167,7 @@ def read_results(path: Path) -> Results:
         OSError: It cannot be read.
     """
     data: Any = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+    if not isinstance(data, dict) or cast("dict[str, Any]", data).get("schema") != SCHEMA:
         raise ValueError(f"{path} is not the results of a run, or of another version of the harness")
     try:
         return _CONVERTER.structure(data, Results)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ..checking._results import Results
     from ..evidence._evidence import Evidence
     from ..scenario._fault import FaultSpec
+    from ._aligned import Course
     from ._scene import Scene
 
 _WIDTHS: Final = (("wide", 1168), ("medium", 700), ("narrow", 340))
@@ -164,18 +165,7 @@ def faults_section(scene: Scene, evidence: Evidence) -> str:
                 " have in common is how the pool comes back."
             )
         )
-        figures: list[str] = []
-        for course in courses[:MAX_ALIGNED]:
-            label = (
-                f"{course.fault}, {count(course.strikes, 'strike')}: share of requests that succeeded and the 95th"
-                " percentile of latency over the time since the strike. In the table below in short."
-            )
-
-            def draw(width: int, _name: str, course=course, label=label) -> str:  # type: ignore[no-untyped-def]  # noqa: ANN001
-                return draw_course_of(course, width=width, label=label)
-
-            name = f"{course.fault}: {course.kind}, {count(course.strikes, 'strike')}"
-            figures.append(element("figure", element("h3", escape(name)), *_thrice(draw, _HALVES), class_="card"))
+        figures = [_superposed(course) for course in courses[:MAX_ALIGNED]]
         parts.append(element("div", *figures, class_="charts"))
         columns = ("Fault", "strikes", "fewest succeeded", "in the end", "slowest p95", "in the end")
         parts.append(card(table("The same in short.", columns, course_rows(courses), numbers=5), kind="table"))
@@ -187,6 +177,16 @@ def faults_section(scene: Scene, evidence: Evidence) -> str:
         paragraph(f"{each.fault} at {each.at:.2f} s hit nobody: {each.why}.") for each in scene.results.missed[:20]
     ]
     return section(heading, *parts)
+
+
+def _superposed(course: Course) -> str:
+    label = (
+        f"{course.fault}, {count(course.strikes, 'strike')}: share of requests that succeeded and the 95th percentile of"
+        " latency over the time since the strike. In the table below in short."
+    )
+    pictures = _thrice(lambda width, _name: draw_course_of(course, width=width, label=label), _HALVES)
+    name = f"{course.fault}: {course.kind}, {count(course.strikes, 'strike')}"
+    return element("figure", element("h3", escape(name)), *pictures, class_="card")
 
 
 def _about(spec: FaultSpec) -> str:

@@ -14,6 +14,8 @@ from ._page_words import ERRORS, GLOSSARY, UNEXPECTED
 from ._tables import card, judged_table, paragraph, section, table
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ..checking._quantiles import Spread
     from ..checking._results import Results
     from ..evidence._evidence import Evidence
@@ -27,7 +29,7 @@ def checks_section(results: Results) -> str:
     if not results.findings:
         return ""
     rules = {checker.number: checker.rule for checker in CHECKERS}
-    rows = []
+    rows: list[tuple[str, Judgement, Sequence[str]]] = []
     for finding in results.findings:
         rule = rules.get(finding.checker, "")
         name = f"{finding.name[0].upper()}{finding.name[1:]} ({finding.checker})"
@@ -110,7 +112,7 @@ def requests_section(scene: Scene) -> str:
 
 def _spreads(results: Results) -> str:
     whole = results.of(ALL)
-    rows = []
+    rows: list[tuple[str, ...]] = []
     if whole is not None:
         for name, spread in (
             ("latency, from the intended send time", whole.latency),
@@ -135,7 +137,7 @@ def _windows(results: Results) -> str:
     for each in results.numbers:
         times = ["-"] * 4
         if each.latency is not None:
-            times = []
+            times.clear()
             for wanted in (0.5, 0.95, 0.99):
                 found = each.latency.at(wanted)
                 value = duration(found.value)

@@ -10,7 +10,6 @@ from _chaos_made import SCENARIO, made
 from _chaos_reported import (
     BROKEN,
     CODES,
-    HOSTILE,
     PASSED,
     RUNS,
     broken_witness,
@@ -20,11 +19,13 @@ from _chaos_reported import (
     run,
     text_of,
 )
+from _chaos_runs import HOSTILE
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos._output import clean
 from chaos.checking._judge import measure_evidence
+from chaos.evidence._evidence import make_evidence
 from chaos.reporting._aligned import BINS, align, draw_course_of
 from chaos.reporting._page_words import ERRORS, GLOSSARY, HEADLINES
 from chaos.reporting._panels import buckets
@@ -303,8 +304,6 @@ def test_a_pool_that_tells_nothing_has_a_page_without_lanes() -> None:
     kept = [dict(entry) for entry in found.records if entry["src"] != "pool"]
     for seq, entry in enumerate(kept):
         entry["seq"] = seq
-    from chaos.evidence._evidence import make_evidence  # for this one alone
-
     silent = make_evidence(found.plan, kept)
     text = reports(silent).text(Format.HTML)
     assert "what each worker did" not in text
