@@ -14,11 +14,13 @@ from .._output import clean
 from .._style import STYLE
 from .._svg import element, escape
 from ..checking._finding import Judgement
+from ..checking._results import Exit
 from ._page_pictures import course_section, diagram_section, faults_section, visits_section
 from ._page_style import PAGE_STYLE
 from ._page_tables import checks_section, details_section, glossary_section, objectives_section, requests_section
 from ._page_words import HEADLINES
 from ._scene import make_scene
+from ._sequence import find_diagram
 from ._tables import held, paragraph
 from ._tale import tale, tiles
 
@@ -59,20 +61,21 @@ def make_page(results: Results, measures: Measures, evidence: Evidence) -> str:
     )
     if results.started:
         about += f" · {results.started.replace('T', ' ').replace('Z', ' UTC')}"
-    diagram = diagram_section(results, evidence)
+    diagram = find_diagram(results, evidence)
+    steps = "" if diagram is None else diagram_section(diagram)
     # What is evidence against the pool stands before everything else, an example after what it is one of.
-    broken = any(finding.judgement is Judgement.FAIL for finding in results.findings)
+    evident = diagram is not None and diagram.violation
     body = [
         paragraph(about, "about"),
         _verdict(results),
         _story(scene, evidence),
         *_alarms(results, evidence),
-        *([diagram] if broken else []),
+        *([steps] if evident else []),
         course_section(scene),
         checks_section(results),
         objectives_section(results),
         faults_section(scene, evidence),
-        *([] if broken else [diagram]),
+        *([] if evident else [steps]),
         requests_section(scene),
         visits_section(scene),
         details_section(scene, evidence),
@@ -140,7 +143,8 @@ def _alarms(results: Results, evidence: Evidence) -> Iterator[str]:
     broken = [finding for finding in results.findings if finding.judgement is Judgement.FAIL]
     if broken:
         items = [_alarm(finding, evidence) for finding in broken]
-        yield element("section", element("h2", "What was broken"), element("ul", *items), class_="card alarm")
+        heading = "What was missed" if results.exit is Exit.MISSED else "What was broken"
+        yield element("section", element("h2", heading), element("ul", *items), class_="card alarm")
 
 
 def _alarm(finding: Finding, evidence: Evidence) -> str:

@@ -13,7 +13,7 @@ from ._lanes import draw_course, shown_slots
 from ._page_words import GLOSSARY
 from ._panels import ROW_NAMES, bucket_length, bucket_rows
 from ._scene import SUDDEN
-from ._sequence import draw_diagram, find_diagram
+from ._sequence import draw_diagram
 from ._tables import card, paragraph, section, table
 from ._thinning import MAX_POINTS
 from ._visits import MAX_SESSIONS, draw_visits, visits
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from ..checking._recovery import Occurrence
-    from ..checking._results import Results
     from ..evidence._evidence import Evidence
     from ..scenario._fault import FaultSpec
     from ._aligned import Course
     from ._scene import Scene
+    from ._sequence import Diagram
 
 _WIDTHS: Final = (("wide", 1168), ("medium", 700), ("narrow", 340))
 """The great picture is in the page three times, for each kind of screen, and shown once."""
@@ -181,8 +181,8 @@ def faults_section(scene: Scene, evidence: Evidence) -> str:
 
 def _superposed(course: Course) -> str:
     label = (
-        f"{course.fault}, {count(course.strikes, 'strike')}: share of requests that succeeded and the 95th percentile of"
-        " latency over the time since the strike. In the table below in short."
+        f"{course.fault}, {count(course.strikes, 'strike')}: share of requests that succeeded and the 95th percentile"
+        " of latency over the time since the strike. In the table below in short."
     )
     pictures = _thrice(lambda width, _name: draw_course_of(course, width=width, label=label), _HALVES)
     name = f"{course.fault}: {course.kind}, {count(course.strikes, 'strike')}"
@@ -236,11 +236,8 @@ def visits_section(scene: Scene) -> str:
     return section("The sessions", paragraph(text), element("figure", *pictures, class_="card"))
 
 
-def diagram_section(results: Results, evidence: Evidence) -> str:
-    """Return the sequence diagram of the request worth looking at, if there is one."""
-    diagram = find_diagram(results, evidence)
-    if diagram is None:
-        return ""
+def diagram_section(diagram: Diagram) -> str:
+    """Return the sequence diagram of one request, and the same as a list."""
     columns = ", ".join(diagram.columns)
     label = f"Sequence of {len(diagram.steps)} steps between {columns}. The list below holds the same."
     pictures = _thrice(lambda width, _name: draw_diagram(diagram, width=width, label=label))

@@ -63,12 +63,14 @@ class Diagram:
         columns: Caller, pool, and the workers that had to do with it.
         steps: In order.
         left_out: How many more there were.
+        violation: Whether it is a case against a checker, and not an example.
     """
 
     title: str
     columns: tuple[str, ...]
     steps: tuple[Step, ...]
     left_out: int
+    violation: bool
 
 
 def find_diagram(results: Results, evidence: Evidence) -> Diagram | None:
@@ -80,15 +82,15 @@ def find_diagram(results: Results, evidence: Evidence) -> Diagram | None:
                     entry: Record = evidence.records[seq] if seq < len(evidence.records) else {}
                     if entry.get("src") == "client" and entry.get("id") in evidence.requests:
                         request = int(entry["id"])
-                        return _Reader(evidence).read(
-                            request, f"Request {request}, a case against {finding.checker} ({finding.name})"
-                        )
+                        title = f"Request {request}, a case against {finding.checker} ({finding.name})"
+                        return _Reader(evidence).read(request, title, violation=True)
     numbers = {request.number: request.id for request in evidence.requests.values() if request.number is not None}
     for entry in evidence.records:
         if entry["src"] == "chaos" and entry["type"] == "inject" and entry.get("begun"):
             hit = numbers.get(entry.get("request_id") or -1)
             if hit is not None:
-                return _Reader(evidence).read(hit, f"Request {hit}, which was running when {entry['fault']} struck")
+                title = f"Request {hit}, which was running when {entry['fault']} struck"
+                return _Reader(evidence).read(hit, title, violation=False)
     return None
 
 
@@ -100,7 +102,7 @@ class _Reader:
         self._columns = ["caller", "pool"]
         self._workers: dict[int, int] = {}
 
-    def read(self, number_: int, title: str) -> Diagram:
+    def read(self, number_: int, title: str, *, violation: bool) -> Diagram:
         request = self._evidence.requests[number_]
         steps = [Step(t=request.sent, source=_CALLER, target=_POOL, text=request.operation)]
         for entry in request.told:
@@ -135,6 +137,7 @@ class _Reader:
             columns=tuple(self._columns),
             steps=tuple(steps[:MAX_STEPS]),
             left_out=max(len(steps) - MAX_STEPS, 0),
+            violation=violation,
         )
 
     def _column(self, incarnation: int) -> int:

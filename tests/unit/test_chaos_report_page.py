@@ -260,12 +260,14 @@ def test_the_diagram_is_of_the_first_violation() -> None:
     diagram = find_diagram(reports(found, PASSED, BROKEN).results, found)
     assert diagram is not None
     assert "a case against C4 (correlation)" in diagram.title
+    assert diagram.violation
     seq = BROKEN.witnesses[0].seqs[0]
     assert found.records[seq]["src"] != "client" or str(found.records[seq]["id"]) in diagram.title
 
     hit = find_diagram(reports(found).results, found)
     assert hit is not None
     assert "was running when k1 struck" in hit.title
+    assert not hit.violation
     told = [step.text for step in hit.steps]
     assert told[1:] == ["handed over", "k1: kill", "gone: SIGKILL", "finished: failed", "WorkerCrashed"]
     assert [step.t for step in hit.steps] == sorted(step.t for step in hit.steps)
