@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -203,9 +204,10 @@ def diagnose(kinds: Iterable[type[FaultSpec]] = FAULTS) -> Diagnosis:
 async def examine(kinds: Iterable[type[FaultSpec]] = FAULTS) -> Diagnosis:
     """Look at what is to be had here; see `diagnose`. Cancelled, it leaves no process and no file behind."""
     kinds = tuple(kinds)
+    await trio.lowlevel.checkpoint()
     with tempfile.TemporaryDirectory(prefix="chaos-doctor-") as folder:
         room = _Room(Path(folder))
-        capabilities = {each: await _finding(each.value, _CAPABILITIES[each](room)) for each in Capability}
+        capabilities = {each: await _finding(each.value, partial(_CAPABILITIES[each], room)) for each in Capability}
         harmless = {spec.kind: spec for spec in _HARMLESS}
         faults: list[Finding] = []
         for kind in kinds:
@@ -213,22 +215,24 @@ async def examine(kinds: Iterable[type[FaultSpec]] = FAULTS) -> Diagnosis:
             if lacking:
                 faults.append(Finding(kind.kind, f"needs {', '.join(lacking)}"))
             elif kind.kind in harmless:
-                faults.append(await _finding(kind.kind, room.try_out(harmless[kind.kind])))
+                faults.append(await _finding(kind.kind, partial(room.try_out, harmless[kind.kind])))
             else:
                 faults.append(Finding(kind.kind, None))
     disables = {each.value: tuple(kind.kind for kind in kinds if each in kind.needs) for each in Capability}
     return Diagnosis(tuple(capabilities.values()), tuple(faults), disables)
 
 
-async def _finding(name: str, attempt: Awaitable[None]) -> Finding:
-    with trio.move_on_after(4 * _PATIENCE) as scope:
-        try:
-            await attempt
-        except (_Ill, FaultUnavailable, FaultMissed, FaultFailed, OSError) as exc:
-            return Finding(name, str(exc) or type(exc).__name__)
-        return Finding(name, None)
-    assert scope.cancelled_caught  # noqa: S101  # for type checkers: nothing else comes here
-    return Finding(name, f"it took longer than {4 * _PATIENCE:g} s")
+async def _finding(name: str, attempt: Callable[[], Awaitable[None]]) -> Finding:
+    reason = None
+    await trio.lowlevel.checkpoint()
+    try:
+        with trio.move_on_after(4 * _PATIENCE) as scope:
+            await attempt()
+        if scope.cancelled_caught:
+            reason = f"it took longer than {4 * _PATIENCE:g} s"
+    except (_Ill, FaultUnavailable, FaultMissed, FaultFailed, OSError) as exc:
+        reason = str(exc) or type(exc).__name__
+    return Finding(name, reason)
 
 
 class _Room:
@@ -368,11 +372,12 @@ async def _ready(process: trio.Process) -> None:
     assert process.stderr is not None  # noqa: S101  # narrows the type: it was opened with a pipe
     said = b""
     with trio.move_on_after(_PATIENCE):
-        while b"ready" not in said:
+        while True:
             piece = await process.stderr.receive_some()
             said += piece
-            if not piece:
+            if not piece or b"ready" in said:
                 break
+    await trio.lowlevel.checkpoint()
     if b"ready" not in said:
         last = said.decode(errors="replace").strip().splitlines()[-1:] or ["it said nothing"]
         raise _Ill(f"a process to try it on could not be started: {last[0]}")

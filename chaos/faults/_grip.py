@@ -52,10 +52,13 @@ def hold_of(spec: FaultSpec) -> float:
 
 async def until(satisfied: Callable[[], bool], limit: float) -> bool:
     """Wait until something is so, at most so long; return whether it is."""
-    with trio.move_on_after(limit):
-        while not satisfied():  # noqa: ASYNC110  # see PAUSE
-            await trio.sleep(PAUSE)
-    return satisfied()
+    deadline = trio.current_time() + limit
+    await trio.lowlevel.checkpoint()
+    while not satisfied():
+        if trio.current_time() >= deadline:
+            return False
+        await trio.sleep(PAUSE)
+    return True
 
 
 class Grip:

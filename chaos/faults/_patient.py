@@ -16,9 +16,13 @@ from chaos.workload._ledger import BEGIN
 OPERATION = "examination"
 
 
+def _begin(*_: object) -> None:
+    _agent.step(BEGIN, 1, OPERATION)
+
+
 def main() -> None:
     """Say ready, and wait for the end."""
-    signal.signal(signal.SIGUSR1, lambda *_: _agent.step(BEGIN, 1, OPERATION))
+    signal.signal(signal.SIGUSR1, _begin)
     _agent.at_start()
     os.write(sys.stderr.fileno(), b"ready\n")
     while os.read(0, 1):
