@@ -495,18 +495,3 @@ def test_the_leave_of_a_worker_is_a_message_of_its_own() -> None:
     decoder = MessageDecoder(1 << 20)
     assert decoder.feed(encode_json({"type": "ready"}) + encode_leaving()) == [{"type": "ready"}, {"type": "leaving"}]
     assert decoder.error is None
-
-
-def test_a_message_is_packed_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where the packer cannot have its usual buffer it makes do with a small one, and the message is the same."""
-    packb = msgpack.packb
-
-    def short_of_memory(value: object, *, buf_size: int = 2**20) -> bytes:
-        if buf_size > 2**16:
-            raise MemoryError("Unable to allocate internal buffer.")
-        return packb(value)
-
-    message = {"success": True, "result": [b"x" * DIRECT_SIZE, "y" * 10_000]}
-    usual = pieces(7, encode(message, 2**20)), encode_leaving()
-    monkeypatch.setattr(msgpack, "packb", short_of_memory)
-    assert (pieces(7, encode(message, 2**20)), encode_leaving()) == usual
