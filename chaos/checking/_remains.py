@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from .._history import Record
     from ..evidence._evidence import Evidence
+    from ..evidence._requests import Request
     from ._cases import Answer
 
 MIN_RESTARTS: Final = 20
@@ -184,12 +185,19 @@ def _tally(entry: Record, tally: dict[str, int], slots: set[int]) -> None:
         slots.add(entry["slot"])
 
 
+def _went_well(request: Request) -> bool:
+    """Whether a request counts as ok: also if its caller was cancelled in the very moment the answer was there."""
+    if request.cancelled and request.finished is not None:
+        return bool(request.finished["result"] == "ok")
+    return request.type == "ok"
+
+
 def _compare_callers(evidence: Evidence, samples: Sequence[Record], cases: Cases) -> int:
     """Compare the counts of samples in which nothing was under way with what the callers got; return how many."""
     if evidence.found.foreign or any(request.number is None for request in evidence.requests.values()):
         return 0  # somebody else asks too, or some were refused before they were counted
     ends = sorted(
-        (request.outcome["seq"], request.type == "ok")
+        (request.outcome["seq"], _went_well(request))
         for request in evidence.requests.values()
         if request.outcome is not None
     )

@@ -276,6 +276,19 @@ def test_callers_and_events_may_disagree_with_each_other() -> None:
     assert story.says("C22") == "fail"
 
 
+def test_a_caller_cancelled_as_the_answer_comes_is_no_error_of_the_count() -> None:
+    """Trio cancels who has been woken and has not run: the pool has answered, the caller has left."""
+    for result, expected in (("ok", "pass"), ("cancelled", "fail")):
+        story = Story()
+        story.started(1)
+        story.invoke(0)
+        story.handed(1)
+        story.finished(1, result=result)
+        story.cancelled(0)
+        story.sample({"submitted": 1, "ok": 1})
+        assert story.says("C22") == expected
+
+
 def test_without_counts_or_events_metrics_are_not_judged() -> None:
     """Idle for a pool that counts nothing, unknown for one that stopped telling."""
     story = Story()
