@@ -392,3 +392,30 @@ async def test_terminate_kills_an_unwilling_worker_step_by_step(autojump_clock: 
         assert str(worker.exit) == "SIGKILL"
         assert trio.current_time() == pytest.approx(0.8)
     assert [(error.reason, error.outcome) for error in errors] == [("shutdown", Outcome.MAYBE_EXECUTED)]
+
+
+async def test_a_worker_that_does_not_answer_is_sent_no_more_than_a_thousand_commands(
+    autojump_clock: MockClock,
+) -> None:
+    """Whoever asks on and on is refused, and fills no memory; once it has answered, it is sent commands again."""
+    port = MockPort()
+    async with open_worker(config=over(port)) as worker:
+        port.workers[0].deliver(signal.SIGSTOP)
+        async with trio.open_nursery() as nursery:
+            for _ in range(1000):
+                nursery.start_soon(_in_vain, worker)
+        for _ in range(3):
+            with pytest.raises(trio_pool.PoolSaturated) as caught:
+                await worker.send_command("ping", timeout=0.1)
+            assert (caught.value.outcome, caught.value.queued) == (Outcome.NOT_EXECUTED, 1000)
+            assert await worker.health_check() is Health.UNHEALTHY
+        assert worker.link.owed == 1000
+        port.workers[0].deliver(signal.SIGCONT)
+        await trio.testing.wait_all_tasks_blocked()
+        assert worker.link.owed == 0
+        assert (await worker.send_command("ping")).success
+
+
+async def _in_vain(worker: trio_pool.PoolWorker) -> None:
+    with pytest.raises(trio_pool.CommandTimeout):
+        await worker.send_command("ping", timeout=0.1)

@@ -41,6 +41,10 @@ LOOKS: Final = 5
 # How many reads `Link.drain` does at the most: two full socket buffers (1 MiB each) of large pieces.
 DRAIN_READS: Final = 64
 
+# How many replies nobody waits for any more a worker may owe before it is sent no more commands; as many as a worker of
+# ours reads ahead of the one it runs.
+MOST_OWED: Final = 1000
+
 _CANCEL: Final = encode({"type": "cancel"}, 1024)
 
 
@@ -106,6 +110,11 @@ class Link:
     def idle(self) -> bool:
         """True if the worker owes no reply, not even one that nobody waits for any more."""
         return not self.pending and not self._forgotten
+
+    @property
+    def owed(self) -> int:
+        """How many replies the worker owes that nobody waits for any more."""
+        return len(self._forgotten)
 
     # -- sending -------------------------------------------------------------------------------------------------------
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
-from .._core._errors import Outcome, ProtocolError, SessionMismatch, TrioPoolError, WorkerCrashed
+from .._core._errors import Outcome, PoolSaturated, ProtocolError, SessionMismatch, TrioPoolError, WorkerCrashed
 from .._core._exits import Lost
 from .._core._worker_states import WorkerEvent, WorkerStatus, advance
 from ..errors import CommandTimeout
 from ._commands import PendingCommand, reply_error, request
 from ._doorbell import Doorbell
-from ._link import Link
+from ._link import MOST_OWED, Link
 from ._output import OutputPump
 
 if TYPE_CHECKING:
@@ -268,6 +268,7 @@ class PoolWorker:
             CommandTimeout: No reply came in time, or the worker refused to begin it so late; ``outcome`` tells which.
             WorkerCrashed: The worker died first; ``outcome`` tells whether it had begun the command.
             ProtocolError: The worker sent bad bytes instead.
+            PoolSaturated: The worker has left 1000 commands unanswered whose callers have given up; nothing was sent.
             Unserializable: The arguments cannot be sent; nothing was.
             FrameTooLarge: The arguments exceed ``max_frame``; nothing was sent.
         """
@@ -278,6 +279,15 @@ class PoolWorker:
             # Its owner is burying it, within a bound; after that more can be said about its end.
             await self.dead.wait()
             raise self.crashed(begun=False, command=command)
+        if self.link.owed >= MOST_OWED:
+            # Each lies in our buffers or in the worker's, and so may the cancel behind it: whoever asks a worker that
+            # does not answer again and again is not to fill both memories.
+            await trio.lowlevel.checkpoint()
+            raise PoolSaturated(
+                f"{command}: {self.worker_id} (pid {self.pid}) has left {self.link.owed} commands unanswered",
+                queued=self.link.owed, max_queue=MOST_OWED, command=command, session_id=session_id,
+                worker_id=self.worker_id, pid=self.pid, incarnation=self.incarnation,
+            )  # fmt: skip
         call = PendingCommand(command)
         call.wire_id = wire_id = self.link.submit(encoded, call)
         self.stats.requests += 1
