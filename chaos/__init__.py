@@ -11,6 +11,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from ._fault import Fault as Fault
+    from ._fault import FaultKind as FaultKind
     from ._fault import FaultMissed as FaultMissed
     from ._fault import FaultUnavailable as FaultUnavailable
     from ._garble import Corruption as Corruption
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from ._load_result import LoadResult as LoadResult
     from ._load_runner import LoadRunner as LoadRunner
     from ._monkey import ChaosMonkey as ChaosMonkey
-    from ._plan import FaultKind as FaultKind
 else:
     # Behind `else`, so that type checkers see only the imports above and reject a misspelt name.
     _HOMES = {
@@ -28,7 +28,7 @@ else:
         "ChaosMonkey": "._monkey",
         "Corruption": "._garble",
         "Fault": "._fault",
-        "FaultKind": "._plan",
+        "FaultKind": "._fault",
         "FaultMissed": "._fault",
         "FaultUnavailable": "._fault",
         "LoadConfig": "._load_config",

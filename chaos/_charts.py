@@ -1,72 +1,16 @@
-"""Two small charts: how fast the pool recovered from each fault, and how latency is spread over the requests."""
+"""A small chart: how latency is spread over the requests."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from ._stats import percentile
-from ._svg import Scale, brief, cross, decades, element, log_ticks, number, span, title, words
+from ._svg import Scale, brief, decades, element, log_ticks, number, title, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from ._incidents import Incident
-
-MAX_ROWS: Final = 40
-"""Faults in the recovery chart; the table below it has more."""
-
 _CURVE_POINTS = 120
-_ROW = 26.0
-
-
-def draw_recovery(incidents: Sequence[Incident], *, width: int, label: str) -> str:
-    """Return a chart with a row for each fault and a mark for each time after it, on a logarithmic axis.
-
-    Args:
-        incidents: The faults; the first `MAX_ROWS` are drawn.
-        width: In pixels.
-        label: What the chart is, for those who do not see it.
-    """
-    shown = incidents[:MAX_ROWS]
-    times = [time for incident in shown for _, time in _times(incident)]
-    low, high = decades(max(min(times, default=1e-3), 1e-5), max(max(times, default=1.0), 1e-4))
-    left = 104.0
-    x = Scale(low, high, left, width - 22.0, logarithmic=True)
-    bottom = 10.0 + len(shown) * _ROW
-    parts: list[str] = []
-    for value in log_ticks(low, high):
-        at = x(value)
-        parts.append(element("line", class_="grid", x1=at, x2=at, y1=6.0, y2=bottom))
-        parts.append(words(at, bottom + 16.0, brief(value), class_="tick", text_anchor="middle"))
-    for row, incident in enumerate(shown):
-        y = 10.0 + (row + 0.5) * _ROW
-        parts.append(words(0.0, y + 4.0, f"{incident.name[:8]} {incident.kind}", class_="row"))
-        parts.append(element("line", class_="grid", x1=left, x2=width - 10.0, y1=y, y2=y))
-        parts += [_mark(incident, what, time, x(max(time, low)), y) for what, time in _times(incident)]
-        if not _times(incident):
-            parts.append(words(left + 6.0, y + 4.0, "never", class_="row"))
-    parts.append(words(width - 10.0, bottom + 33.0, "time since the fault", class_="tick", text_anchor="end"))
-    return _svg(parts, width, bottom + 42.0, label)
-
-
-def _times(incident: Incident) -> list[tuple[str, float]]:
-    named = (
-        ("detected", incident.to_detect),
-        ("full strength", incident.to_capacity),
-        ("first reply", incident.to_first_reply),
-    )
-    return [(what, time) for what, time in named if time is not None]
-
-
-def _mark(incident: Incident, what: str, time: float, x: float, y: float) -> str:
-    told = title(f"{incident.name}: {what} after {span(time)}")
-    if what == "detected":
-        return element("path", told, class_="detected", d=cross(x, y, 4.0))
-    if what == "first reply":
-        return element("circle", told, class_="replied", cx=x, cy=y, r=4.5)
-    return element("rect", told, class_="restored", x=x - 4.5, y=y - 4.5, width=9, height=9)
-
-
 def draw_spread(latencies: Sequence[float], services: Sequence[float], *, width: int, label: str) -> str:
     """Return a chart of the time that each share of the requests did not exceed, both axes logarithmic.
 

@@ -1,7 +1,8 @@
-"""A fault that was injected, and the two reasons why one may not have been."""
+"""A fault that a monkey injected, and the two reasons why one may not have been."""
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import TYPE_CHECKING
 
 import attrs
@@ -12,7 +13,20 @@ if TYPE_CHECKING:
 
     from trio_pool import WorkerInfo
 
-    from ._plan import FaultKind
+
+class FaultKind(StrEnum):
+    """What is done to a worker, or to the machine it runs on."""
+
+    KILL = "kill"
+    """SIGKILL to the worker's process alone."""
+    FREEZE = "freeze"
+    """SIGSTOP, until healed by SIGCONT or until the worker is gone."""
+    LATENCY = "latency"
+    """Bytes on the worker's link arrive later by a fixed time, in both directions, until healed."""
+    CORRUPTION = "corruption"
+    """The worker says something that is not the protocol, once."""
+    MEMORY = "memory"
+    """Another process holds memory, until healed."""
 
 
 class FaultUnavailable(RuntimeError):

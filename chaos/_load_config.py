@@ -9,7 +9,7 @@ import attrs
 
 from trio_pool.testing import Workload
 
-from ._plan import stream
+from .scenario._streams import stream
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

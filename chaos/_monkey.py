@@ -14,11 +14,12 @@ import trio
 from trio_pool import WorkerStatus
 
 from ._fault import Fault as Fault
+from ._fault import FaultKind
 from ._fault import FaultMissed as FaultMissed
 from ._fault import FaultUnavailable as FaultUnavailable
 from ._garble import Corruption
 from ._memory import hold, usual_budget
-from ._plan import FaultKind, stream
+from .scenario._streams import stream
 
 if TYPE_CHECKING:
     from types import TracebackType

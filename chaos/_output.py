@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
-    from ._findings import Verdict
-
-_COLOURS = {"pass": "32", "fail": "31", "unknown": "33"}  # ANSI green, red, yellow
-
 
 _UNSHOWABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 """What must not reach a reader from data: controls and escape sequences, marks that turn the writing direction, halves
@@ -91,7 +87,7 @@ class Console:
     Once writing has failed, the console is silent.
 
     Args:
-        plain: Never colour; else the verdict is coloured on a terminal unless NO_COLOR is set.
+        plain: Never colour; else what is said may be coloured, on a terminal unless NO_COLOR is set.
     """
 
     def __init__(self, *, plain: bool) -> None:
@@ -133,11 +129,6 @@ class Console:
             self._stream = None
             if not isinstance(exc, BrokenPipeError):
                 raise CannotWrite("standard output", exc) from exc
-
-    def verdict(self, verdict: Verdict) -> str:
-        """Return the verdict as it is shown."""
-        word = verdict.value.upper()
-        return f"\x1b[1;{_COLOURS[verdict]}m{word}\x1b[0m" if self._colour else word
 
 
 def silence(stream: TextIO) -> None:

@@ -1,7 +1,7 @@
 """The demo's real work: count what the running interpreter's standard library defines.
 
-`index_files` is the program that runs in workers, so this module imports only the standard library. The `Catalogue` is
-made in the parent before the clock starts: it cuts every package directory into requests of at most 25 files and counts
+`count_file` runs in workers, so this module imports only the standard library. The `Catalogue` is made in the
+application before the clock starts: it cuts every package directory into requests of at most 25 files and counts
 each file there and then, so that every reply can be compared with counts no worker had a part in.
 """
 
@@ -25,34 +25,6 @@ MAX_BYTES = 160 * 1024
 against every timeout of the pool and still long enough to be killed in the middle."""
 
 _NOT_LIBRARY = frozenset({"site-packages", "dist-packages", "__pycache__"})
-
-
-def index_files(nonce: str, directory: str, files: list[str], ledger: str) -> dict[str, object]:
-    """Read and parse source files; return how many modules, classes and functions they define.
-
-    Before anything else one line with the nonce is appended to the ledger. A write that returned survives the writer's
-    SIGKILL, so the ledger proves afterwards which requests ran, and how often.
-
-    Args:
-        nonce: Returned unchanged, so that a reply that reaches the wrong caller shows.
-        directory: Where the files are.
-        files: Names of at most 25 files.
-        ledger: Path of the ledger.
-    """
-    if len(files) > MAX_FILES:
-        raise ValueError(f"{len(files)} files in one request, at most {MAX_FILES} allowed")
-    descriptor = os.open(ledger, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-    try:
-        os.write(descriptor, f"{nonce} {os.getpid()}\n".encode())
-    finally:
-        os.close(descriptor)
-    modules = classes = functions = 0
-    for name in files:
-        counts = count_file(os.path.join(directory, name))
-        modules += counts[0]
-        classes += counts[1]
-        functions += counts[2]
-    return {"nonce": nonce, "modules": modules, "classes": classes, "functions": functions}
 
 
 def count_file(path: str) -> Counts:

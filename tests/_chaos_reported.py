@@ -7,7 +7,6 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from _chaos_made import SCENARIO, Model, made
-from _chaos_runs import HOSTILE
 
 from chaos.checking._finding import Finding, Judgement, Witness
 from chaos.evidence._evidence import Evidence, make_evidence
@@ -17,6 +16,9 @@ from chaos.scenario._reading import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+HOSTILE = "<script>alert(1)</script>\"'&]]>\x1b[2J\u202e\x00\ud800"
+"""What a session's name or a worker's message may hold: markup, quotes, escape sequences, what no file may contain."""
 
 _TEXTS = ("worker_id", "fault", "exit", "why", "replay", "python", "kernel", "started", "target", "error")
 

@@ -10,6 +10,7 @@ from _chaos_made import SCENARIO, made
 from _chaos_reported import (
     BROKEN,
     CODES,
+    HOSTILE,
     PASSED,
     RUNS,
     broken_witness,
@@ -19,7 +20,6 @@ from _chaos_reported import (
     run,
     text_of,
 )
-from _chaos_runs import HOSTILE
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import msgpack
-import pytest
 
 from trio_pool._core._frames import DIRECT_SIZE
 from trio_pool._core._messages import encode, encode_leaving, pieces
+
+if TYPE_CHECKING:
+    import pytest
 
 
 def test_a_message_is_packed_where_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
