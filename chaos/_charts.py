@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 _CURVE_POINTS = 120
+
+
 def draw_spread(latencies: Sequence[float], services: Sequence[float], *, width: int, label: str) -> str:
     """Return a chart of the time that each share of the requests did not exceed, both axes logarithmic.
 

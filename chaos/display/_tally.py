@@ -218,7 +218,7 @@ class Tally:
                 self._struck.add((entry["fault"], entry["occurrence"]))
                 fault.struck += 1
                 # What heals is over when it is healed; the rest, when it has struck.
-                fault.active += self._heals[entry["fault"]]
+                fault.active += self._heals.get(entry["fault"], False)
             if entry["slot"] is not None:
                 slot = self.slots.setdefault(entry["slot"], Slot(entry["slot"]))
                 slot.hit = Hit(entry["fault"], entry["kind"], entry["t"], entry["incarnation"])

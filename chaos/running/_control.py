@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 import trio
 
-from .._output import writing
+from .._output import CannotWrite, writing
 from ..faults._watcher import WATCHER, obey
 from ._lifeline import LIFELINE, adopt_orphans, children, command_of, state_of
 from ._tail import Tail
@@ -61,7 +61,7 @@ async def watch_over(plan: Plan, directory: Path, *, target: str, replay: str, v
         viewer: Shows the run.
 
     Raises:
-        CannotWrite: The application's output could not be kept.
+        CannotWrite: A file of the run, or a line for the user, could not be written; the application has ended.
     """
     adopt_orphans()
     before = set(children())
@@ -97,7 +97,7 @@ async def watch_over(plan: Plan, directory: Path, *, target: str, replay: str, v
             with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(control.heed, signals, process)
-                    nursery.start_soon(control.follow)
+                    nursery.start_soon(control.follow, process)
                     nursery.start_soon(obey, here, process.pid, process.send_signal)
                     with trio.move_on_after(_longest(plan)) as scope:
                         await process.wait()
@@ -119,6 +119,8 @@ async def watch_over(plan: Plan, directory: Path, *, target: str, replay: str, v
         control.note("leftover", **leftover)
     control.note("checked", leftovers=len(leftovers))
     control.append(directory / "history.jsonl")
+    if control.unwritable is not None:
+        raise control.unwritable
     assert process.returncode is not None  # noqa: S101  # narrows the type: it was waited for
     return Ended(exit=process.returncode, interrupted=control.interrupted)
 
@@ -143,24 +145,33 @@ class _Control:
         self._tail = Tail(directory / "history.jsonl")
         self._records: list[dict[str, Any]] = []
         self.interrupted: int | None = None
+        self.unwritable: CannotWrite | None = None
+        """What could not be shown, if anything."""
 
     async def heed(self, signals: AsyncIterator[int], process: trio.Process) -> None:
         async for number in signals:
             self.interrupted = self.interrupted or number
             process.send_signal(number)
 
-    async def follow(self) -> None:
+    async def follow(self, process: trio.Process) -> None:
         """Show what the history says, for ever. Ends by being cancelled."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._viewer.run)
             while True:
                 await trio.sleep(_GLANCE)
                 self.glance()
+                if self.unwritable is not None and self.interrupted is None:
+                    self.interrupted = signal.SIGTERM
+                    process.send_signal(signal.SIGTERM)
 
     def glance(self) -> None:
         """Show what is new in the history."""
         for record in self._tail.read():
-            self._viewer.take(record)
+            try:
+                self._viewer.take(record)
+            except CannotWrite as exc:
+                # Not the pool's doing: the run is ended in an orderly way, and only then is this told.
+                self.unwritable = self.unwritable or exc
 
     def note(self, kind: str, **fields: Any) -> None:
         """Keep a record for the end of the history."""

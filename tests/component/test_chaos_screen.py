@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import trio
-from _chaos_runs import PLAN, good
+from _chaos_made import made as make
 from _terminals import ENTER, HIDE, LEAVE, SHOW, Terminal, terminal
 
-from chaos._history import History
-from chaos._live import INTERVAL, LiveDisplay
-from chaos._screen import MIN_COLUMNS, MIN_LINES, NoScreen, Screen
+from chaos.display._live import INTERVAL, LiveDisplay
+from chaos.display._screen import MIN_COLUMNS, MIN_LINES, NoScreen, Screen
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 ENVIRON = {"TERM": "xterm-256color"}
 
@@ -159,25 +157,25 @@ def test_what_is_no_screen_says_why(made: Terminal, stream: Any) -> None:
 
 
 @pytest.mark.slow
-async def test_a_display_draws_the_history_until_its_terminal_is_gone(
-    made: Terminal, stream: Any, tmp_path: Path
-) -> None:
+async def test_a_display_draws_the_history_until_its_terminal_is_gone(made: Terminal, stream: Any) -> None:
     """Frames follow the records as they come; a terminal that goes away ends the display and nothing else."""
-    with History(tmp_path / "history.jsonl", trio.current_time) as history, Screen(stream, ENVIRON) as screen:
-        display = LiveDisplay(screen, PLAN)
+    run = make()
+    with Screen(stream, ENVIRON) as screen:
+        display = LiveDisplay(screen, run.plan)
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(display.run, history)
+            nursery.start_soon(display.run)
             await trio.to_thread.run_sync(made.read_until, b"opening the pool")
-            for entry in good().records:
-                fields = {key: value for key, value in entry.items() if key not in ("seq", "t", "src", "type")}
-                history.record(entry["src"], entry["type"], **fields)
-            display.say("  3.20 s  something was said")
+            for entry in run.records:
+                if entry["type"] == "load_ended":
+                    break
+                display.take(entry)
+            display.take({"seq": 0, "t": 9.0, "src": "run", "type": "said", "line": "something was said"})
             await trio.to_thread.run_sync(made.read_until, b"something was said")
-            assert b"under load" in made.written
-            assert b"3 WorkerCrashed, 1 CommandTimeout" in made.written
+            assert b"heal" in made.written
+            assert b"WorkerCrashed" in made.written
             made.close()
         # The nursery ended by itself: the display had noticed.
         await trio.sleep(INTERVAL)
-        history.record("run", "end")
-    assert display.said == ("  3.20 s  something was said",)
+        display.take({"seq": 0, "t": 10.0, "src": "run", "type": "end"})
+    assert display.said[-1] == "   9.00 s  something was said"
     assert sys.stdout is not stream
