@@ -154,7 +154,7 @@ def _add_class(made: cattrs.Converter, cls: type[attrs.AttrsInstance], tag: tupl
         made.register_unstructure_hook(cls, write)
     else:
         # None where that is not the default, as of what a fault expects, is said by a table that says nothing.
-        def written(value: object) -> object:
+        def written(value: Any) -> dict[str, Any]:
             return {tag[0]: tag[1], **{key: {} if item is None else item for key, item in write(value).items()}}
 
         made.register_unstructure_hook(cls, written)

@@ -69,7 +69,8 @@ def load(name: str) -> Scenario:
         ScenarioError: There is none of that name, it is a group of several, or it has mistakes: all of them are in it.
         OSError: It cannot be read.
     """
-    paths = resolve(name)
-    if len(paths) > 1:
-        raise ScenarioError(name, [Problem("$", f"is a group: {', '.join(path.stem for path in paths)}")])
-    return read_file(paths[0])
+    path, *others = resolve(name)
+    if others:
+        told = ", ".join(each.stem for each in (path, *others))
+        raise ScenarioError(name, [Problem("$", f"is a group: {told}")])
+    return read_file(path)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 import attrs
 
+from ._expected import expected_requests, expected_strikes
 from ._fault_validation import Context, fault_errors
 from ._metrics import metric_kind
 from ._model import ClosedLoad, NoLoad, OpenLoad, PartlyOpenLoad, ReplayLoad
@@ -23,7 +24,12 @@ if TYPE_CHECKING:
     from ._expressions import Expression
     from ._model import Operation, Phase, Scenario
 
-CHECKERS = tuple(f"C{number}" for number in range(1, 23))
+CHECKERS = tuple(f"C{number}" for number in range(1, 28))
+
+MOST_REQUESTS = 2_000_000
+"""In one plan: it is kept in memory, and a million requests take half a gigabyte."""
+
+MOST_STRIKES = 100_000
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 
@@ -69,6 +75,7 @@ def errors_of(scenario: Scenario, names: Names) -> list[Problem]:
         *_objectives(scenario, names),
         *_checks(scenario, names),
         *_limits(scenario, names),
+        *_volume(scenario, names),
     ]
 
 
@@ -235,6 +242,21 @@ def _limits(scenario: Scenario, names: Names) -> Iterator[Problem]:
     if names.whole and limits.wall_clock <= scenario.duration:
         text = f"{limits.wall_clock:g} s are over before the phases are, which take {scenario.duration:g} s"
         yield Problem("$.limits.wall_clock", text)
+
+
+def _volume(scenario: Scenario, names: Names) -> Iterator[Problem]:
+    """Yield what would make a plan that nobody could hold."""
+    for index, phase in enumerate(scenario.phases):
+        # Users of the closed model go round what is planned for them.
+        count = 0.0 if isinstance(phase.load, (ClosedLoad, ReplayLoad)) else expected_requests(phase, scenario)
+        if math.isfinite(count) and count > MOST_REQUESTS:
+            text = f"comes to about {count:.3g} requests: a plan holds {MOST_REQUESTS:,}"
+            yield Problem(f"{names.path('phase', index)}.load", text)
+    for index, fault in enumerate(scenario.faults):
+        strikes = expected_strikes(fault, scenario)
+        if math.isfinite(strikes) and strikes > MOST_STRIKES:
+            text = f"comes to about {strikes:.3g} strikes: a plan holds {MOST_STRIKES:,}"
+            yield Problem(f"{names.path('fault', index)}.at", text)
 
 
 def expression_errors(

@@ -14,6 +14,7 @@ import pytest
 from _scenarios import plain, scenarios
 from hypothesis import HealthCheck, given, settings
 
+from chaos.checking import _table as checking
 from chaos.scenario._catalogue import explain, fault_kinds
 from chaos.scenario._converter import LOADS, PARTS
 from chaos.scenario._model import OpenLoad, Operation, PartlyOpenLoad, Phase, Scenario, Workload
@@ -21,6 +22,7 @@ from chaos.scenario._pool_table import REFUSED, UNITS, pool_from
 from chaos.scenario._problems import ScenarioError, did_you_mean
 from chaos.scenario._reading import checked, read_file, read_mapping, read_seed, read_toml, to_mapping
 from chaos.scenario._toml import to_toml
+from chaos.scenario._validation import CHECKERS
 from trio_pool import Backoff, PoolConfig, RestartPolicy
 
 if TYPE_CHECKING:
@@ -175,6 +177,9 @@ require = ["latency.p99 < 1s", "latnecy.p99 < 1s"]
         (MINIMAL.replace('"5/s"', "0"), "$.phase[0].load.rate", "above 0"),
         (MINIMAL.replace("main", "all"), "$.phase[0].name", "not `all`"),
         (MINIMAL + MINIMAL.replace('name = "small"', ""), "$.phase", "2 phases are called 'main'"),
+        (MINIMAL.replace('"5/s"', "1e9"), "$.phase[0].load", "about 1e+10 requests"),
+        (MINIMAL + FAULT + "at = { poisson = 1e9 }", "$.fault[0].at", "about 1e+10 strikes"),
+        (MINIMAL + FAULT + "at = { every = 1e-9 }", "$.fault[0].at", "about 1e+10 strikes"),
         (MINIMAL + "measure = 1", "$.phase[0].measure", "true or false"),
         (MINIMAL + "[workload]\nkind = 'python:x'", "$.workload.kind", "python:package.module:attribute"),
         (MINIMAL + "[workload]\nkind = 'python:a.b:c'", "$.workload.op", "must be named"),
@@ -196,7 +201,7 @@ require = ["latency.p99 < 1s", "latnecy.p99 < 1s"]
         (MINIMAL + "[steady_state]\nrequire = 'ok > 1'", "$.steady_state.require", "must be a list"),
         (MINIMAL + "[steady_state]\nsample_every = 0", "$.steady_state.sample_every", "above 0"),
         (MINIMAL + "[steady_state.after]\nwithin = 0", "$.steady_state.after.within", "above 0"),
-        (MINIMAL + "[checkers]\ndisable = ['C23']", "$.checkers.disable[0]", "they are C1 to C22"),
+        (MINIMAL + "[checkers]\ndisable = ['C28']", "$.checkers.disable[0]", "they are C1 to C27"),
         (MINIMAL + "[checkers]\nfairness = 0.5", "$.checkers.fairness", "ratio"),
         (MINIMAL + "[limits]\nwall_clock = '5s'", "$.limits.wall_clock", "over before the phases"),
         (MINIMAL + "[limits]\nmax_concurrent_faults = 0", "$.limits.max_concurrent_faults", "at least 1"),
@@ -357,6 +362,11 @@ def _names() -> dict[str, object]:
     from chaos.scenario import _converter
 
     return dict(_converter.NAMES)
+
+
+def test_the_checkers_are_known() -> None:
+    """Those that can be disabled are those there are."""
+    assert tuple(checker.number for checker in checking.CHECKERS) == CHECKERS
 
 
 def test_names_are_guessed() -> None:
