@@ -80,6 +80,11 @@ class Occurrence:
         return sum(victim.begun for victim in self.victims)
 
     @property
+    def final(self) -> bool:
+        """Whether it hit the application itself, for good: then there is nothing left that could recover."""
+        return self.healed is None and all(victim.slot is None for victim in self.victims)
+
+    @property
     def lost(self) -> int:
         """How many of its victims the pool lost."""
         return sum(victim.lost for victim in self.victims)
@@ -135,8 +140,8 @@ class _Course:
         self.slots: dict[int, int] = {}
         self.noticed: dict[int, list[Record]] = {}
         self.gone: dict[int, Record] = {}
-        self.killed: dict[int, int] = {}
-        """By incarnation: the record that the pool had it killed."""
+        self.hits: dict[int, list[int]] = {}
+        """By incarnation: the records of the injections that hit it."""
         self.replies: dict[int, list[Record]] = {}
         self.full: list[int] = []
         """Sequence numbers of the events after which all workers were ready."""
@@ -150,6 +155,8 @@ class _Course:
             if entry["src"] == "client" and kind == "ok":
                 self.answers.append(entry["seq"])
             incarnation = entry.get("incarnation")
+            if entry["src"] == "chaos" and kind == "inject" and incarnation is not None:
+                self.hits.setdefault(incarnation, []).append(entry["seq"])
             if entry["src"] != "pool" or incarnation is None:
                 continue
             if kind in ("WorkerStarting", "WorkerReady"):
@@ -163,8 +170,6 @@ class _Course:
             elif kind == "WorkerExited":
                 ready.discard(incarnation)
                 self.gone.setdefault(incarnation, entry)
-            elif kind == "WorkerKilled":
-                self.killed.setdefault(incarnation, entry["seq"])
             if kind in ("WorkerReady", "WorkerExited") and len(ready) >= workers:
                 self.full.append(entry["seq"])
 
@@ -215,13 +220,18 @@ def _victim(entry: Record, heal: Record | None, course: _Course) -> Victim:
 
 
 def _exit(entry: Record, heal: Record | None, course: _Course) -> Record | None:
-    """Return the end of a worker if this fault brought it about."""
+    """Return the end of a worker if this fault brought it about.
+
+    A damaged link may cost the worker long after it was mended. But once a fault is over, the end belongs to whatever
+    hit the worker last.
+    """
     incarnation = entry.get("incarnation")
     gone = None if incarnation is None else course.gone.get(incarnation)
-    if incarnation is None or gone is None or gone["seq"] < entry["seq"]:
+    if incarnation is None or gone is None or gone["seq"] < entry["seq"] or gone.get("planned"):
         return None
-    # One that outlived the fault died of something else, unless the pool had already given up on it.
-    if heal is not None and min(gone["seq"], course.killed.get(incarnation, gone["seq"])) > heal["seq"]:
+    over = heal is not None and heal["seq"] < gone["seq"]
+    hit_again = course.after(course.hits[incarnation], entry["seq"])
+    if over and hit_again is not None and hit_again < gone["seq"]:
         return None
     return gone
 

@@ -14,7 +14,7 @@ from .._output import clean
 from ..checking._finding import Judgement
 from ..checking._results import Exit
 from ._files import present
-from ._format import MARKS, count, detected, duration, measured, share, worst_of
+from ._format import MARKS, count, detected, duration, measured, recovered, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -173,9 +173,9 @@ class Summary:
                     str(sum(each.fault == name for each in self._results.missed)),
                     str(sum(each.in_flight for each in struck)),
                     detected(struck),
-                    worst_of(each.capacity for each in struck),
-                    worst_of(each.first_ok for each in struck),
-                    worst_of(each.steady for each in struck),
+                    recovered(struck, "capacity"),
+                    recovered(struck, "first_ok"),
+                    recovered(struck, "steady"),
                 )
             )
         yield "faults, and the longest time until noticed and until all was as before"

@@ -91,6 +91,11 @@ def worst_of(times: Iterable[float | None]) -> str:
     return duration(max(known)) if len(known) == len(found) else "never"
 
 
+def recovered(occurrences: Iterable[Occurrence], what: str) -> str:
+    """Return the longest time until something was as before: ``capacity``, ``first_ok`` or ``steady``."""
+    return worst_of(getattr(each, what) for each in occurrences if not each.final)
+
+
 def detected(occurrences: Sequence[Occurrence]) -> str:
     """Return the longest time until a fault was noticed; ``-`` where there was nothing to notice."""
     return worst_of(each.detect for each in occurrences if each.detect is not None or each.lost)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from .._output import clean
 from ..checking._finding import Judgement
 from ._console import EXITS
-from ._format import MARKS, detected, duration, measured, share, worst_of
+from ._format import MARKS, detected, duration, measured, recovered, share
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -96,8 +96,8 @@ def _faults(results: Results) -> Iterator[str]:
                     str(len(struck)),
                     str(sum(each.in_flight for each in struck)),
                     detected(struck),
-                    worst_of(each.capacity for each in struck),
-                    worst_of(each.first_ok for each in struck),
+                    recovered(struck, "capacity"),
+                    recovered(struck, "first_ok"),
                 )
                 for name, struck in faults.items()
             ),

@@ -202,6 +202,7 @@ _COLUMNS: Final = ("Fault", "at", "requests hit", "detected", "full strength", "
 
 def _row(each: Occurrence) -> tuple[str, ...]:
     nothing = each.detect is None and not each.lost
+    times = ["-" if each.final else duration(value) for value in (each.capacity, each.first_ok, each.steady)]
     whom = ", ".join(
         f"{victim.worker_id or 'a worker'} #{victim.incarnation}"
         for victim in each.victims
@@ -212,9 +213,7 @@ def _row(each: Occurrence) -> tuple[str, ...]:
         f"{each.at:.2f} s",
         str(each.in_flight),
         "nothing to detect" if nothing else duration(each.detect),
-        duration(each.capacity),
-        duration(each.first_ok),
-        duration(each.steady),
+        *times,
         whom or "the application",
     )
 

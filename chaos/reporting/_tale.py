@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from ..checking._finding import Judgement
 from ..checking._measured import Fate
 from ..checking._windows import ALL
-from ._format import count, duration, share, worst_of
+from ._format import count, duration, recovered, share, worst_of
 from ._visits import visits
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ def tiles(scene: Scene) -> list[tuple[str, str]]:
             found.append((duration(p95.value), "until the answer, for 95 of 100 requests"))
     lost = [each for each in results.recovery if each.lost]
     if lost:
-        found.append((worst_of(each.capacity for each in lost), "at most, until all workers were there again"))
+        found.append((recovered(lost, "capacity"), "at most, until all workers were there again"))
     return found
 
 

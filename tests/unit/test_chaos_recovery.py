@@ -7,6 +7,7 @@ from typing import Any
 from chaos.checking._measured import read_measured
 from chaos.checking._recovery import Occurrence, find_missed, find_occurrences
 from chaos.checking._steadiness import steadiness
+from chaos.reporting._format import recovered
 from chaos.scenario._expressions import parse_expression
 
 WORKERS = 2
@@ -126,6 +127,25 @@ def test_a_later_death_is_not_laid_at_the_door_of_a_healed_fault() -> None:
     assert (kill.lost, kill.capacity) == (1, 0.5)
 
 
+def test_what_a_mended_link_cost_later_is_its_own() -> None:
+    """A frame that was garbled may keep a worker waiting until the pool gives it up, long after the link is well."""
+    told = Told()
+    told.strikes(1.0, 0, 1, "c1", kind="wire.corrupt")
+    told.heals(1.5, "c1")
+    told.event(3.0, "WorkerExited", 0, 1, planned=False)
+    told.event(3.25, "WorkerReady", 0, 3)
+    assert (told.only().lost, told.only().capacity) == (1, 2.25)
+
+
+def test_a_planned_end_is_no_loss() -> None:
+    """A worker that the pool sends away is not lost to what hit it before."""
+    told = Told()
+    told.strikes(1.0, 0, 1, "f1", kind="freeze")
+    told.heals(1.5)
+    told.event(3.0, "WorkerExited", 0, 1, planned=True)
+    assert (told.only().lost, told.only().capacity) == (0, 0.5)
+
+
 def test_a_worker_given_up_on_during_a_freeze_was_lost_to_it() -> None:
     """Also if it is buried after the healing: the pool had made up its mind."""
     told = Told()
@@ -166,6 +186,17 @@ def test_what_hits_the_application_is_over_with_anybodys_answer() -> None:
     told.heals(2.0, "p1")
     told.note(2.25, "client", "ok", id=1)
     assert times(told.only()) == (None, 1.0, 1.25)
+
+
+def test_the_death_of_the_application_is_final() -> None:
+    """Nobody is left to recover, and reports say so rather than that it never did."""
+    told = Told()
+    told.strikes(1.0, 0, 1, "p1", kind="app-kill", begun=False)
+    told.records[-1].update(slot=None, incarnation=None, worker_id=None)
+    assert told.only().final
+    assert recovered([told.only()], "capacity") == "-"
+    assert not killed().only().final
+    assert recovered([killed().only()], "capacity") == "500 ms"
 
 
 def test_a_fault_that_did_not_heal_is_told() -> None:
