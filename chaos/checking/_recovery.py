@@ -7,6 +7,7 @@ was nothing to happen: a worker that is merely slow is not detected.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,8 @@ class Occurrence:
         capacity: Until all workers were ready again.
         first_ok: Until each slot that was hit had answered a request again.
         steady: Until the steady state held again.
+        final: Whether nothing was left that could recover: it hit the application itself, for good, or a pool that was
+            closing.
     """
 
     fault: str
@@ -73,16 +76,12 @@ class Occurrence:
     capacity: float | None
     first_ok: float | None
     steady: float | None
+    final: bool
 
     @property
     def in_flight(self) -> int:
         """How many of its victims were running a request."""
         return sum(victim.begun for victim in self.victims)
-
-    @property
-    def final(self) -> bool:
-        """Whether it hit the application itself, for good: then there is nothing left that could recover."""
-        return self.healed is None and all(victim.slot is None for victim in self.victims)
 
     @property
     def lost(self) -> int:
@@ -147,10 +146,13 @@ class _Course:
         """Sequence numbers of the events after which all workers were ready."""
         self.times: list[float] = [float(entry["t"]) for entry in records]
         self.answers: list[int] = []
+        self.over: float = math.inf
+        """The record with which the time ends in which the pool must recover."""
         ready: set[int] = set()
         for entry in records:
             kind = entry["type"]
             if kind in _OVER and entry["src"] in ("run", "pool"):
+                self.over = entry["seq"]
                 break
             if entry["src"] == "client" and kind == "ok":
                 self.answers.append(entry["seq"])
@@ -205,6 +207,7 @@ def _follow(
         capacity=_since(capacity, at),
         first_ok=_since(_last(_replied(entry, heal, course) for entry in hit), at),
         steady=_since(_settled(_over(at, detect, heal, victims), steady, hold), at),
+        final=seq > course.over or (heal is None and all(victim.slot is None for victim in victims)),
     )
 
 
@@ -230,7 +233,7 @@ def _exit(entry: Record, heal: Record | None, course: _Course) -> Record | None:
     if incarnation is None or gone is None or gone["seq"] < entry["seq"] or gone.get("planned"):
         return None
     over = heal is not None and heal["seq"] < gone["seq"]
-    hit_again = course.after(course.hits[incarnation], entry["seq"])
+    hit_again = course.after(course.hits.get(incarnation, ()), entry["seq"])
     if over and hit_again is not None and hit_again < gone["seq"]:
         return None
     return gone

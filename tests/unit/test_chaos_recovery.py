@@ -199,6 +199,15 @@ def test_the_death_of_the_application_is_final() -> None:
     assert recovered([killed().only()], "capacity") == "500 ms"
 
 
+def test_a_strike_at_a_closing_pool_is_final() -> None:
+    """No worker is started in the place of one that dies while the pool stops."""
+    told = Told()
+    told.note(1.0, "run", "load_ended")
+    told.strikes(2.0, 0, 1)
+    told.event(2.1, "WorkerExited", 0, 1, planned=False)
+    assert told.only().final
+
+
 def test_a_fault_that_did_not_heal_is_told() -> None:
     """For the exit code: something of it is left."""
     told = Told()
