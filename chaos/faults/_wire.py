@@ -46,11 +46,13 @@ class WireInjected:
 
     @property
     def effect(self) -> Mapping[str, object]:
-        """How many messages came by that it was for, how many of them were hit, and what is peculiar to the kind."""
+        """How many messages came by that it was for, in how many of them frames were changed or held, and what is
+        peculiar to the kind.
+        """
         toxics = [toxic for _, toxic in self.placed]
         counts: dict[str, object] = {
-            "messages": sum(toxic.choice.seen for toxic in toxics),
-            "struck": sum(toxic.struck for toxic in toxics),
+            "seen": sum(toxic.choice.seen for toxic in toxics),
+            "frames": sum(toxic.struck for toxic in toxics),
         }
         for toxic in toxics:
             match toxic:

@@ -14,7 +14,7 @@ import pytest
 import trio
 import trio.testing
 from _arenas import AT_ONCE, STRIKE, Stage, comes_true, stage
-from _workers import PATIENCE
+from _workers import PATIENCE, state
 
 from chaos import FaultMissed, FaultUnavailable
 from chaos.faults._registry import INJECTORS
@@ -195,7 +195,12 @@ async def test_w12_takes_a_worker_that_is_being_stopped(tmp_path: Path, death: D
     records: list[dict[str, Any]] = []
     async with stage(tmp_path) as there:
         assert await ask(there, 1) == "ok"
-        arena = attrs.evolve(there.arena, record=lambda type_, **fields: records.append({"type": type_, **fields}))
+
+        def note(kind: str, /, **fields: Any) -> None:
+            assert state(fields["pid"]) in "ZX"  # dead, before the pool goes on
+            records.append({"type": kind, **fields})
+
+        arena = attrs.evolve(there.arena, record=note)
 
         async def arm(*, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
             task_status.started()

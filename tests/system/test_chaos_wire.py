@@ -85,7 +85,7 @@ async def test_latency_delays_each_way(tmp_path: Path) -> None:
             began = trio.current_time()
             assert await echo(there, BYTES) == BYTES
             assert trio.current_time() - began >= 0.16
-            assert injected.effect["struck"] == injected.effect["messages"] == 2
+            assert injected.effect["frames"] == injected.effect["seen"] == 2
             longest = injected.effect["longest"]
             assert isinstance(longest, float)
             assert 0.08 <= longest <= 0.12
@@ -140,7 +140,7 @@ async def test_coalesced_replies_are_told_apart(tmp_path: Path) -> None:
         spec = wire.Coalesce(name="fault", at=AT_ONCE, direction=FROM, batch=3, wait=60.0)
         async with struck(there, spec) as injected:
             assert await answers(there, 3) == {0: 0, 1: 1, 2: 2}
-            assert injected.effect == {"messages": 3, "struck": 3, "joined": 2}
+            assert injected.effect == {"seen": 3, "frames": 3, "joined": 2}
         await sound(there, restarts=0)
 
 
@@ -172,7 +172,7 @@ async def test_a_stall_within_the_deadline_is_sat_out(tmp_path: Path) -> None:
 
         async with struck(there, wire.Stall(name="fault", at=AT_ONCE, direction=FROM)) as injected:
             nursery.start_soon(ask)
-            await comes_true(lambda: injected.effect["struck"])
+            await comes_true(lambda: injected.effect["frames"])
             assert not got
         await comes_true(lambda: got)
         assert got == [there.info().pid]
@@ -205,7 +205,7 @@ async def test_a_truncated_reply_is_no_reply(tmp_path: Path, size: int | None) -
             error, known = await outcome(there)
             assert (error, known) == (WorkerCrashed, "maybe_executed")
             assert there.ledger() == RUN_ONCE
-            assert injected.effect == {"messages": 2, "struck": 1}
+            assert injected.effect == {"seen": 2, "frames": 1}
         await sound(there, restarts=1)
 
 
@@ -276,7 +276,7 @@ async def test_a_duplicate_is_dropped_and_counted(tmp_path: Path) -> None:
                 assert await echo(there, number) == number
             assert await echo(there, BYTES) == BYTES
             assert await echo(there, "last") == "last"
-            assert injected.effect == {"messages": 7, "struck": 7}
+            assert injected.effect == {"seen": 7, "frames": 7}
         await echo(there, "reads what was left in the link")
         assert len(there.seen(StaleReply)) == 7
         await sound(there, restarts=0)
@@ -288,7 +288,7 @@ async def test_replies_that_change_places_reach_their_requests(tmp_path: Path) -
         async with struck(there, wire.Reorder(name="fault", at=AT_ONCE, wait=60.0)) as injected:
             got = await answers(there, 4)
             assert got == {0: 0, 1: 1, 2: 2, 3: 3}
-            assert injected.effect["struck"] == 2
+            assert injected.effect["frames"] == 2
             # Alone it has nothing to change places with, and does not wait for that.
             assert await echo(there, 5) == 5
         await sound(there, restarts=0)
@@ -302,7 +302,7 @@ async def test_what_is_dropped_ends_at_the_deadline(
     async with lone(tmp_path) as there:
         async with struck(there, wire.Drop(name="fault", at=AT_ONCE, direction=direction, nth=1)) as injected:
             assert await outcome(there, timeout=0.3) == (CommandTimeout, "maybe_executed")
-            assert injected.effect["struck"] == 1
+            assert injected.effect["frames"] == 1
             await there.saw(WorkerExited, 1)
         assert there.ledger() == ledger
         await sound(there, restarts=1)

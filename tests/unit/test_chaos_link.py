@@ -243,20 +243,64 @@ async def test_a_toxic_begins_with_the_next_message(autojump_clock: MockClock, n
     link.close()
 
 
-async def test_half_an_opening_is_let_go_when_the_last_toxic_is(nursery: trio.Nursery) -> None:
+@pytest.mark.parametrize("direction", [UP, DOWN])
+async def test_half_an_opening_is_let_go_when_the_last_toxic_is(nursery: trio.Nursery, direction: Direction) -> None:
     """Bytes that are kept to see what they are go on at once, and the rest after them."""
     wire = Wire()
     link = Interposer(wire, nursery)
     toxic = Toxic()
-    link.add(toxic, DOWN)
-    whole = hello() + reply(1) + reply(2)
-    wire.deliver(whole[: len(hello()) + 9])
-    assert read_now(link) == hello()
+    link.add(toxic, direction)
+    whole = hello() + (reply(1) + reply(2) if direction is DOWN else request(1) + request(2))
+    place = len(hello()) + 9
+    got = b""
+
+    def carry(part: bytes) -> bytes:
+        nonlocal got
+        if direction is UP:
+            assert link.send(part) == len(part)
+            return wire.received
+        wire.deliver(*([part] if part else []))
+        got += read_now(link)
+        return got
+
+    assert carry(whole[:place]) == hello()
     link.remove(toxic)
-    assert read(link) == whole[len(hello()) :][:9]
+    assert (wire.received if direction is UP else carry(b"")) == whole[:place]
+    link.add(toxic, direction)
+    assert carry(whole[place:]) == whole
+    link.close()
+
+
+async def test_nothing_is_read_ahead_for_what_is_left_over(nursery: trio.Nursery) -> None:
+    """With the last toxic gone what was read by then is handed over, and only then is more received."""
+    wire = Wire()
+    link = Interposer(wire, nursery)
+    toxic = Stall(every())
     link.add(toxic, DOWN)
-    wire.deliver(whole[len(hello()) + 9 :])
-    assert read_now(link) == whole[len(hello()) + 9 :]
+    wire.deliver(hello() + reply(1))
+    assert read_now(link) == b""
+    link.remove(toxic)
+    reads = wire.reads
+    wire.deliver(reply(2))
+    assert read(link, 5) + read(link) == hello() + reply(1)
+    assert wire.reads == reads
+    assert read(link) == reply(2)
+    link.close()
+
+
+async def test_a_link_holds_no_more_than_its_bound(nursery: trio.Nursery) -> None:
+    """In either direction: beyond it the sender is told to wait, and the worker's bytes stay where they are."""
+    wire = Wire()
+    link = Interposer(wire, nursery)
+    link.add(Stall(every()), UP)
+    link.add(Stall(every()), DOWN)
+    much = bytes(4 * HELD_BYTES)
+    assert link.send(request(1, data=much)) == HELD_BYTES
+    with pytest.raises(BlockingIOError):
+        link.send(b"x")
+    wire.deliver(reply(1, much))
+    assert read_now(link) == b""
+    assert sum(len(item) for item in wire.inbox if isinstance(item, bytes)) >= 2.9 * HELD_BYTES
     link.close()
 
 

@@ -251,6 +251,7 @@ def test_a_truncated_stream_ends_after_so_many_bytes(size: int) -> None:
         link.remove(toxic)
         assert read(link) == b""
         assert toxic.struck == 1
+        assert link._inbound.held == 0  # the rest was not only kept out of sight
 
     on_link(test)
 
