@@ -14,6 +14,7 @@ LEDGER = "TRIO_POOL_TEST_LEDGER"
 
 bridge = Bridge()
 _ledgers: list[Ledger] = []
+_pauses = [0.0]
 
 
 @bridge.command
@@ -54,6 +55,28 @@ def start_thread() -> int:
     """Start a thread that stays; return how many there are."""
     threading.Thread(target=threading.Event().wait, daemon=True).start()
     return threading.active_count()
+
+
+@bridge.command
+def start_clock(seconds: float) -> None:
+    """Start a thread that notes the longest time between two of its steps; occupy the worker for so long."""
+    threading.Thread(target=_tick, daemon=True).start()
+    time.sleep(seconds)
+
+
+@bridge.command
+def longest_pause() -> float:
+    """Return that time."""
+    return _pauses[0]
+
+
+def _tick() -> None:
+    before = time.monotonic()
+    while True:
+        time.sleep(0.005)
+        now = time.monotonic()
+        _pauses[0] = max(_pauses[0], now - before)
+        before = now
 
 
 _agent.at_start()

@@ -268,7 +268,7 @@ async def leave_grandchild(
                 )
                 await leaving.ordered.give(grip, arena, deed)
                 await until(partial(_dead, grip), OBEY_LIMIT)
-                leaving.left += _left(flag.read_text("ascii"), str(flag))
+                leaving.left += await left_behind(flag.read_text("ascii"), str(flag))
             yield leaving
         finally:
             for flag in flags.values():
@@ -287,16 +287,24 @@ def _dead(grip: Grip) -> bool:
     return not grip.alive
 
 
-def _left(pid: str, flag: str) -> list[Grip]:
+async def left_behind(pid: str, flag: str) -> list[Grip]:
     """Take hold of the process of that number, if there is one and it was started with that flag."""
-    if not pid:
+    await trio.lowlevel.checkpoint()
+    grip = Grip.of(Victim(pid=int(pid), slot=-1, incarnation=-1)) if pid else None
+    if grip is None:
         return []
-    grip = Grip.of(Victim(pid=int(pid), slot=-1, incarnation=-1))
-    # Read after the descriptor was opened, of a process that lives after that: it is the descriptor's.
-    if grip is not None and not (flag in _proc.command(grip.pid) and grip.alive):
+    try:
+        # Of a process that lives after this the words are the descriptor's. One that has just been started has none for
+        # a moment: its memory is new and not yet filled.
+        await until(lambda: bool(_proc.command(grip.pid)) or not grip.alive, OBEY_LIMIT)
+        mine = flag in _proc.command(grip.pid) and grip.alive
+    except BaseException:
+        grip.close()
+        raise
+    if not mine:
         grip.close()
         return []
-    return [] if grip is None else [grip]
+    return [grip]
 
 
 INJECTORS: dict[str, Injector] = {

@@ -114,6 +114,16 @@ async def test_a_live_order_is_for_one_worker_idle_or_busy(there: Stage) -> None
     assert not there.seen(WorkerExited)
 
 
+async def test_an_order_for_another_is_left_to_that(there: Stage) -> None:
+    """Sent for one's own orders, one takes no others, though they lie in the same folder."""
+    async with gripped([there.victim(0), there.victim(1)], there.arena) as (one, other):
+        meant = there.orders.live(other.pid, Deed(do="nothing"))
+        assert await does(there, one, "nothing") == {}
+        assert meant.waits()
+        assert await does(there, other, "nothing") == {}
+        assert meant.pids() == [other.pid]
+
+
 async def test_orders_given_at_once_are_all_carried_out(there: Stage) -> None:
     """Signals of one number may become one; the orders do not."""
     async with gripped([there.victim()], there.arena) as (grip,):
@@ -193,6 +203,18 @@ async def test_the_lock_is_held_against_signals_too(there: Stage) -> None:
         assert not given.done()
         (exited,) = await there.saw(WorkerExited, 1)
         assert str(exited.exit) == "exit code 0"
+
+
+async def test_the_lock_is_held_against_other_threads(there: Stage) -> None:
+    """A thread beside the one in C stands still as long; that is what tells it from a call that merely blocks."""
+    victims = [there.victim(0), there.victim(1)]
+    async with trio.open_nursery() as nursery:
+        for _ in victims:
+            nursery.start_soon(there.pool.execute_anonymous, "start_clock", {"seconds": 0.2})
+    async with gripped(victims, there.arena) as grips:
+        for grip in grips:
+            assert await does(there, grip, "hold_gil", seconds=0.5) == {}
+    assert float(await there.pool.execute_anonymous("longest_pause")) > 0.4
 
 
 async def test_a_spinning_worker_hears_signals(there: Stage) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 import trio
 from _arenas import AT_ONCE, STRIKE, Stage, comes_true, stage
@@ -85,6 +86,19 @@ async def test_several_are_killed_in_one_go_and_those_who_are_gone_are_missed(th
         async with INJECTORS["kill"](kill, STRIKE, victims, there.arena):
             pass
     assert len(there.seen(WorkerExited)) == 2
+
+
+async def test_a_number_that_is_another_s_by_now_is_not_hit(there: Stage) -> None:
+    """A victim whose process is gone is missed, also when its number has come to somebody who lives."""
+    before = there.victim(0)
+    assert before.handle is not None
+    await before.handle.kill()
+    await there.saw(WorkerReady, 3)
+    reused = attrs.evolve(before, pid=there.victim(0).pid)
+    with pytest.raises(FaultMissed):
+        async with INJECTORS["freeze"](Freeze(name="fault", at=AT_ONCE), STRIKE, [reused], there.arena):
+            pass
+    assert state(reused.pid) in "RS"
 
 
 async def test_a_window_is_not_reached_from_here(there: Stage) -> None:

@@ -13,7 +13,7 @@ from _workers import PATIENCE, state
 
 from chaos import FaultUnavailable
 from chaos.faults import _proc
-from chaos.faults._process_orders import INJECTORS
+from chaos.faults._process_orders import INJECTORS, left_behind
 from chaos.scenario._fault import Death
 from chaos.scenario._process_faults import (
     FdExhaustion,
@@ -174,6 +174,12 @@ async def test_who_is_left_behind_holds_on_and_is_sent_away(there: Stage, own_gr
     pids = injected.effect["pids"]
     assert isinstance(pids, list)
     assert all(state(pid) in "XZ" for pid in pids)
+
+
+async def test_who_was_not_left_behind_is_not_taken_for_it(there: Stage) -> None:
+    """A number that is somebody else's by now, or nobody's, is let be."""
+    assert await left_behind(str(there.victim().pid), "/flags/1") == []
+    assert await left_behind("", "/flags/1") == []
 
 
 async def test_a_worker_without_an_agent_takes_no_orders(there: Stage) -> None:
