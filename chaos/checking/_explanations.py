@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import attrs
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from ..evidence._evidence import Evidence
     from ..evidence._lives import Life
     from ..evidence._occurrences import Occurrence
+
+
+_OF_WORKERS: Final = frozenset({Capability.PIDS, Capability.LAUNCHER, Capability.AGENT, Capability.PRLIMIT})
 
 
 @attrs.frozen(slots=False, eq=False)
@@ -30,20 +33,28 @@ class Explanations:
 
     @cached_property
     def hit(self) -> Mapping[int, Occurrence]:
-        """The incarnations that were hit, and by what first."""
+        """The incarnations that were hit, and by what first. A fault of starts hits whoever starts while it lasts."""
         found: dict[int, Occurrence] = {}
         for occurrence in self.struck:
             for incarnation in occurrence.incarnations:
                 found.setdefault(incarnation, occurrence)
+            if hasattr(occurrence.spec, "starts"):
+                for life in self.evidence.lives.values():
+                    if occurrence.begin <= life.since <= occurrence.end:
+                        found.setdefault(life.incarnation, occurrence)
         return found
 
     @cached_property
     def wide(self) -> tuple[Occurrence, ...]:
-        """The strikes that hit nobody in particular: whichever worker starts next, or everything there is."""
+        """The strikes that hit workers, and nobody in particular, such as a poison that any of them may be given.
+
+        What hits callers, or the application as a whole, is no reason for a worker to die.
+        """
         return tuple(
             occurrence
             for occurrence in self.struck
             if any(entry["incarnation"] is None for entry in occurrence.injects)
+            and (occurrence.spec is None or _OF_WORKERS & occurrence.spec.needs)
         )
 
     def explains_death(self, life: Life) -> bool:

@@ -12,7 +12,7 @@ from chaos.checking._cases import Cases
 from chaos.checking._finding import Judgement, verdict
 from chaos.checking._table import CHECKERS, Checker, check_all
 from chaos.scenario._fault import Capability, Death, Expectation, FaultSpec, Trigger, Window
-from chaos.scenario._process_faults import Freeze, Kill
+from chaos.scenario._process_faults import CancelStorm, CrashLoop, Freeze, Kill
 
 AT = Trigger(time=1.0)
 SOON = Expectation(detect_within=0.5, recover_within=1.0)
@@ -377,6 +377,30 @@ def test_a_fault_without_a_victim_may_be_the_reason_of_every_death_after_it() ->
         if not before:
             story.worker("WorkerExited", 1)
         assert story.says("C23") == expected
+
+
+def test_a_fault_of_starts_hits_whoever_starts_while_it_lasts() -> None:
+    """Each crash of the loop is its doing; what starts after it was healed has no excuse."""
+    story = Story(faults=[CrashLoop(name="loop", at=AT, hold=5.0)])
+    story.started(1)
+    story.injected("loop", 1, kind="crash-loop", at=1.0)
+    story.worker("WorkerExited", 1)
+    story.started(2)
+    story.worker("WorkerExited", 2)
+    assert story.says("C23") == "pass"
+    story.note("chaos", "heal", at=6.0, fault="loop", occurrence=0, ok=True, took=0.0)
+    story.started(3)
+    story.worker("WorkerExited", 3)
+    assert story.says("C23") == "fail"
+
+
+def test_callers_that_give_up_are_no_reason_for_a_death() -> None:
+    """A storm of cancellations hits no worker, so none may die of it."""
+    story = Story(faults=[CancelStorm(name="storm", at=AT)])
+    story.started(1)
+    story.injected("storm", None, kind="cancel-storm", slot=None)
+    story.worker("WorkerExited", 1)
+    assert story.says("C23") == "fail"
 
 
 @pytest.mark.parametrize(("victim", "expected"), [(1, "pass"), (2, "fail")])
