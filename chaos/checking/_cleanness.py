@@ -147,5 +147,5 @@ def _without_effect(occurrences: Sequence[Occurrence]) -> str | None:
     return None
 
 
-_WORK: Final = frozenset({"frames", "bytes", "requests", "cancelled", "starts", "hits"})
-"""Counts of an effect that say how much a fault did; if all of them are 0, it did nothing."""
+_WORK: Final = frozenset({"struck", "hit", "stopped", "cancelled", "starts", "deaths", "seconds", "written"})
+"""Counts of an effect that say how much a fault did, by the names injectors give them; if all are 0, it did nothing."""

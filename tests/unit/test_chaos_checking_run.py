@@ -560,7 +560,7 @@ def test_a_fault_that_hit_nothing_makes_the_run_unknown(how: str) -> None:
         story.note("chaos", "missed", fault="wire", occurrence=0, why="no worker is busy")
     elif how == "without effect":
         story.injected("wire", 1, kind="wire.corrupt")
-        story.note("chaos", "effect", fault="wire", occurrence=0, effect={"frames": 0, "bytes": 0, "seed": 7})
+        story.note("chaos", "effect", fault="wire", occurrence=0, effect={"messages": 40, "struck": 0})
     story.ends()
     assert story.says("C27") == "unknown"
     assert verdict(check_all(story.evidence())) is Judgement.UNKNOWN
