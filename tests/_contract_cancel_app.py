@@ -58,7 +58,7 @@ def ask_in_group(session: Session, path: str) -> None:
     """Do the same in a nursery, which makes a group of what comes out of it."""
     try:
         ask(session, path)
-    except BaseException as exc:
+    except Interrupted as exc:
         raise BaseExceptionGroup("a nursery's", [BaseExceptionGroup("another's", [exc]), ValueError()]) from None
 
 
