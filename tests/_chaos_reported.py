@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import xml.etree.ElementTree as ET
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,12 @@ from chaos.checking._finding import Finding, Judgement, Witness
 from chaos.evidence._evidence import Evidence, make_evidence
 from chaos.reporting._reports import Reports
 from chaos.scenario._make_plan import make_plan
+from chaos.scenario._plan_file import sha256, to_json
 from chaos.scenario._reading import read_toml
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
 HOSTILE = "<script>alert(1)</script>\"'&]]>\x1b[2J\u202e\x00\ud800"
 """What a session's name or a worker's message may hold: markup, quotes, escape sequences, what no file may contain."""
@@ -143,3 +146,13 @@ def text_of(element: ET.Element) -> str:
 
 def texts(lines: Sequence[str]) -> str:
     return "\n".join(lines)
+
+
+def store(found: Evidence, directory: Path) -> Path:
+    """Write a run that was made up into a directory, as a real one would have left it."""
+    directory.mkdir()
+    (directory / "plan.json").write_text(to_json(found.plan), encoding="utf-8")
+    records = [{**found.records[0], "plan": sha256(found.plan)}, *found.records[1:]]
+    lines = (json.dumps(entry, separators=(",", ":")) for entry in records)
+    (directory / "history.jsonl").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return directory

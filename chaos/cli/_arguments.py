@@ -323,7 +323,7 @@ def _seed(text: str) -> int:
     try:
         return read_seed(text)
     except ValueError as exc:
-        raise argparse.ArgumentTypeError(str(exc)) from exc
+        raise argparse.ArgumentTypeError(f"{exc!s:.160}") from exc
 
 
 def _count(text: str) -> int:

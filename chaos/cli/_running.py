@@ -20,6 +20,7 @@ from ..reporting._reports import Format
 from ..running._lines import Lines
 from ..scenario._drawing import draw
 from ..scenario._plan_file import read_plan, sha256
+from ..targets._registry import target_named
 from ._selection import select
 
 if TYPE_CHECKING:
@@ -91,6 +92,10 @@ def _carried_out(
     plan: Plan, replay: str, arguments: argparse.Namespace, console: Console
 ) -> tuple[int, tuple[Path, Reports] | None]:
     """Carry out a plan and report on it; return the exit code, and what came of it unless nothing did."""
+    try:
+        target_named(arguments.target)
+    except ValueError as exc:
+        _refuse(f"--target: {exc}")
     for line in _head(plan):
         console.say(line)
     with Terminations() as terminations, _directory(arguments.out, plan) as out:

@@ -16,8 +16,11 @@ from ..scenario._drawing import draw
 from ..scenario._metrics import METRICS
 from ..scenario._plan_file import to_json
 from ..scenario._problems import ScenarioError, did_you_mean
-from ..scenario._reading import read_file
+from ..scenario._reading import read_file, read_toml
+from ..scenario._schema import json_schema
 from ..scenario._shipped import groups, resolve, shipped
+from ..scenario._templates import TEMPLATES, template
+from ..scenario._warnings import warnings_of
 from ..scenario._workloads import WORKLOADS
 from ._selection import select
 
@@ -50,7 +53,7 @@ def validate(arguments: argparse.Namespace) -> int:
     for name in arguments.scenarios:
         for path in resolve(name):
             try:
-                read_file(path)
+                scenario = read_file(path)
             except ScenarioError as exc:
                 code = EXIT_USAGE
                 for error in exc.errors:
@@ -60,7 +63,7 @@ def validate(arguments: argparse.Namespace) -> int:
                 complain(f"cannot read {path}: {exc.strerror}")
                 code = EXIT_USAGE
                 continue
-            doubts: list[str] = []
+            doubts = warnings_of(scenario)
             for doubt in doubts:
                 console.say(f"warning  {path}: {doubt}")
             if not doubts:
@@ -103,19 +106,21 @@ def explain(arguments: argparse.Namespace) -> int:
 
 def new(arguments: argparse.Namespace) -> int:
     """Print a scenario to begin with."""
-    from ..scenario._templates import TEMPLATES, template
-
-    if arguments.template not in TEMPLATES:
-        complain(f"there is no template {arguments.template!r:.80}; {did_you_mean(arguments.template, TEMPLATES)}")
+    try:
+        text = template(arguments.name, arguments.template)
+        read_toml(text, arguments.name)
+    except ScenarioError as exc:
+        complain(f"{exc.errors[0]}")
         return EXIT_USAGE
-    Console(plain=True).write(template(arguments.template, arguments.name))
+    except ValueError as exc:
+        complain(str(exc))
+        return EXIT_USAGE
+    Console(plain=True).write(text)
     return EXIT_PASS
 
 
 def schema(_arguments: argparse.Namespace) -> int:
     """Print the JSON Schema of scenarios."""
-    from ..scenario._schema import json_schema
-
     Console(plain=True).write(json.dumps(json_schema(), indent=2) + "\n")
     return EXIT_PASS
 
@@ -175,9 +180,8 @@ def _targets() -> Rows:
 
 
 def _templates() -> Rows:
-    from ..scenario._templates import TEMPLATES
-
-    yield from TEMPLATES.items()
+    for name, (about, *_rest) in TEMPLATES.items():
+        yield name, about
 
 
 _LISTS: Mapping[str, Callable[[], Rows]] = {

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 import trio
 
-from chaos import _cli
 from chaos._bench import NAMES, Bench, Comparison, bench_lines
 from chaos._benchmarks import BENCHMARKS, Benchmarked
 from chaos._stats import summarize
 from chaos._targets import TARGETS, Target
+from chaos.cli import _arguments
+from chaos.cli._main import main
 from trio_pool.testing import EXPECTATIONS, Timings
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ def test_the_results_can_be_kept() -> None:
 
 def test_every_benchmark_can_be_asked_for_by_name() -> None:
     """The command line, which cannot import them to find out, knows the same names as the measurements."""
-    assert _cli._BENCHMARKS == NAMES
+    assert _arguments.BENCHMARKS == NAMES
     assert {*BENCHMARKS, *TARGETS} < set(NAMES)
 
 
@@ -158,6 +159,6 @@ def test_every_benchmark_can_be_asked_for_by_name() -> None:
 def test_wrong_values_are_refused(capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str) -> None:
     """Wrong usage says what is wrong, and measures nothing."""
     with pytest.raises(SystemExit) as ended:
-        _cli.main(["bench", *arguments])
+        main(["bench", *arguments])
     assert ended.value.code == 64
     assert complaint in capsys.readouterr().err

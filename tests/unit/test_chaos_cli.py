@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import re
-import shlex
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from _chaos_runs import RUNS, VERDICTS, store
+from _chaos_made import made
+from _chaos_reported import store
 
-from chaos import _cli
 from chaos._output import MAX_SHOWN, CannotWrite, Console, clean, write_text
+from chaos.checking._table import CHECKERS
+from chaos.cli._arguments import FORMATS
+from chaos.cli._main import main
+from chaos.cli._running import _directory
+from chaos.scenario._catalogue import fault_kinds
+from chaos.scenario._plan_file import read_plan, to_json
+from chaos.scenario._reading import read_file
+from chaos.scenario._shipped import shipped
+from chaos.scenario._templates import TEMPLATES
 
 CLI = [sys.executable, "-m", "chaos"]
 
@@ -24,46 +33,170 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
 
 
-@pytest.mark.parametrize("seconds", ["10.1234567", "8", "12.300000000000001"])
-def test_the_replay_command_makes_the_same_plan(seconds: str) -> None:
-    """What the report tells to call gives the plan of the run, also for times no short format holds."""
-    parser = _cli._parser()
-    first = parser.parse_args(["plan", "first-light", "--seed", "3", "--seconds", seconds])
-    plan = _cli._planned(first)
-    words = shlex.split(_cli._replay(first, plan))
-    again = parser.parse_args(words[words.index("run") :])
-    assert _cli._planned(again).sha256 == plan.sha256
+SCENARIO = """
+schema = 1
+name = "mine"
+phase = [{ name = "main", duration = "2s", load = { model = "open", rate = 10.0 } }]
+fault = [{ name = "k", kind = "kill", at = { time = "1s" } }]
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path) -> str:
+    """A file with a scenario."""
+    path = tmp_path / "mine.toml"
+    path.write_text(SCENARIO, encoding="utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> Path:
+    """The directory of a run that was made up."""
+    return store(made(), tmp_path / "stored")
+
+
+def call(*arguments: str) -> int:
+    """Return the exit code of a command line, wrong ones included."""
+    try:
+        return main(arguments)
+    except SystemExit as ended:
+        return int(str(ended.code))
 
 
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
-        (["run", "first-light", "--out", ""], "--out: an empty name is no directory"),
-        (["plan", "first-light", "--seed", str(2**63)], "--seed: a seed is at most 9223372036854775807"),
-        (["plan", "first-light", "--seed", "9" * 5000], "--seed: a seed is at most 9223372036854775807"),
-        (["plan", "first-light", "--seed", "x" * 5000], "--seed: a seed is a whole number >= 0, not 'xxx"),
-        (["plan", "first-light", "--seconds", "x" * 5000], "--seconds: must be a number of seconds from 8 on, not 'xx"),
+        (["run", "kill", "--out", ""], "--out: an empty name is no file and no directory"),
+        (["plan", "kill", "--seed", str(2**63)], "--seed: a seed is at most 9223372036854775807"),
+        (["plan", "kill", "--seed", "9" * 5000], "--seed: a seed is at most 9223372036854775807"),
+        (["plan", "kill", "--seed", "x" * 5000], "--seed: must be a whole number"),
+        (["run", "kill", "--repeat", "0"], "--repeat: must be a whole number from 1 on"),
+        (["run", "smoke", "--out", "x"], "--out is for one run, and these are"),
+        (["run", "kill", "--target", "nothing"], "there is no target 'nothing'"),
+        (["run", "kil"], "did you mean 'kill'?"),
+        (["plan", "kill", "--set", "pool.size"], "is not of the form path=value"),
+        (["plan", "kill", "--set", "phase[9].duration=1s"], "the scenario has no phase[9].duration"),
+        (["plan", "kill", "--set", "pool.sise=3"], "did you mean 'size'?"),
+        (["explain", "frezee"], "did you mean 'freeze'?"),
+        (["new", "x", "--template", "kil"], "did you mean 'kill'?"),
     ],
 )
 def test_wrong_values_are_refused_in_a_short_line(
-    capsys: pytest.CaptureFixture[str], arguments: list[str], complaint: str
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    arguments: list[str],
+    complaint: str,
 ) -> None:
-    """Whatever was given, the complaint stays short, and the code says wrong usage."""
-    with pytest.raises(SystemExit) as ended:
-        _cli.main(arguments)
-    assert ended.value.code == 64
+    """Whatever was given, the complaint stays short, the code says wrong usage, and nothing is made."""
+    monkeypatch.chdir(tmp_path)
+    assert call(*arguments) == 64
     told = capsys.readouterr().err
     assert complaint in told
-    assert max(map(len, told.splitlines())) < 200
+    assert max(map(len, told.splitlines())) < 600
+    assert list(tmp_path.iterdir()) == []
 
 
-def test_the_largest_seed_is_accepted() -> None:
-    """The bound itself is a seed, and so is a number with zeros in front."""
-    arguments = _cli._parser().parse_args(["plan", "first-light", "--seed", "0" * 30 + str(2**63 - 1)])
-    assert arguments.seed == 2**63 - 1
+def test_all_mistakes_of_a_scenario_are_told_at_once(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Each in a line with its file and its place."""
+    path = tmp_path / "wrong.toml"
+    path.write_text(SCENARIO.replace('"kill"', '"kil"').replace("rate =", "rat ="), encoding="utf-8")
+    assert call("run", str(path)) == 64
+    told = capsys.readouterr().err.splitlines()
+    assert [
+        f"{path}: $.{place}" in line
+        for line, place in zip(told, ("phase[0].load", "phase[0].load", "fault[0].kind"), strict=True)
+    ] == [True] * 3
+    assert call("validate", str(path)) == 64
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["error"] * 3
 
 
-@pytest.mark.parametrize("arguments", [["plan", "first-light", "--seed", "3"], ["list"], ["--help"], ["--version"]])
+def test_validate_tells_what_is_right(capsys: pytest.CaptureFixture[str], mine: str) -> None:
+    """And of what comes with the harness everything is."""
+    assert call("validate", mine) == 0
+    assert capsys.readouterr().out.splitlines()[-1].startswith(("ok", "warning"))
+    assert call("validate", *shipped()) == 0
+    assert not [line for line in capsys.readouterr().out.splitlines() if line.startswith("error")]
+
+
+def test_the_largest_seed_is_accepted(capsys: pytest.CaptureFixture[str], mine: str) -> None:
+    """The bound itself is a seed, and so is a number with zeros in front, and a commit."""
+    for seed in ("0" * 30 + str(2**63 - 1), "f" * 40):
+        assert call("plan", mine, "--seed", seed) == 0
+    assert "9223372036854775807" in capsys.readouterr().out
+
+
+def test_a_setting_changes_the_plan(capsys: pytest.CaptureFixture[str], mine: str) -> None:
+    """Values are as in a file, text such as 30s without its quotes too; what is not set stays."""
+    assert call("plan", mine, "--seed", "1", "--json", "--set", "phase[0].duration=4s", "--set", "pool.size=7") == 0
+    plan = read_plan(capsys.readouterr().out)
+    assert plan.scenario.phases[0].duration == 4.0
+    assert plan.scenario.pool.size == 7
+    assert plan.scenario.faults[0].name == "k"
+
+
+def test_the_plan_is_the_one_that_is_run(capsys: pytest.CaptureFixture[str], mine: str) -> None:
+    """`plan --json` prints the bytes whose SHA-256 names it, the same each time; drawn, it shows the faults."""
+    printed = []
+    for _ in range(2):
+        assert call("plan", mine, "--seed", "5", "--json") == 0
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1] == to_json(read_plan(printed[0]))
+    assert call("run", mine, "--seed", "5", "--leashed") == 0
+    drawn = capsys.readouterr().out
+    assert call("plan", mine, "--seed", "5") == 0
+    assert capsys.readouterr().out == drawn
+    assert re.search(r"k +kill", drawn)
+
+
+@pytest.mark.parametrize(
+    ("what", "sample"),
+    [
+        ("scenarios", "first-light "),
+        ("scenarios", "smoke "),
+        ("faults", "wire.corrupt "),
+        ("checkers", "C22 "),
+        ("metrics", "latency.p99 "),
+        ("workloads", "register append"),
+        ("targets", "trio_pool "),
+        ("templates", "freeze "),
+    ],
+)
+def test_there_is_a_list_of_everything(capsys: pytest.CaptureFixture[str], what: str, sample: str) -> None:
+    """One a line, each with what it is."""
+    assert call("list", what) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (line,) = (line for line in lines if line.startswith(sample))
+    assert len(line.split(maxsplit=1)[1].strip()) > 3
+
+
+@pytest.mark.parametrize("what", [*fault_kinds(), *(checker.number for checker in CHECKERS)])
+def test_everything_is_explained(capsys: pytest.CaptureFixture[str], what: str) -> None:
+    """Every kind of fault and every checker."""
+    assert call("explain", what) == 0
+    assert capsys.readouterr().out.startswith(what)
+
+
+@pytest.mark.parametrize("template", TEMPLATES)
+def test_a_new_scenario_can_be_run_as_it_is(capsys: pytest.CaptureFixture[str], tmp_path: Path, template: str) -> None:
+    """It is valid, has the name that was asked for, and says in comments what can be changed."""
+    assert call("new", "mine", "--template", template) == 0
+    text = capsys.readouterr().out
+    path = tmp_path / "mine.toml"
+    path.write_text(text, encoding="utf-8")
+    assert call("validate", str(path)) == 0
+    assert "error" not in capsys.readouterr().out
+    assert read_file(path).name == "mine"
+    assert text.count("#") > 3
+
+
+def test_the_schema_is_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """For editors, which find it by its dialect."""
+    assert call("schema") == 0
+    assert "json-schema.org" in json.loads(capsys.readouterr().out)["$schema"]
+
+
+@pytest.mark.parametrize("arguments", [["plan", "kill", "--seed", "3"], ["list"], ["--help"], ["--version"]])
 def test_nobody_reading_is_no_failure(tmp_path: Path, arguments: list[str]) -> None:
     """A reader that has left, as `head` does, changes no exit code and earns no complaint."""
     reader, writer = os.pipe()
@@ -77,7 +210,7 @@ def test_nobody_reading_is_no_failure(tmp_path: Path, arguments: list[str]) -> N
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("arguments", [["plan", "first-light", "--seed", "3"], ["run", "first-light"], ["--help"]])
+@pytest.mark.parametrize("arguments", [["plan", "kill", "--seed", "3"], ["run", "kill"], ["--help"]])
 def test_a_full_output_is_told_in_a_line_with_a_code_of_its_own(tmp_path: Path, arguments: list[str]) -> None:
     """Output that cannot be written is neither a finding nor a bug, and nothing is left behind."""
     with open("/dev/full", "w") as full:
@@ -101,28 +234,56 @@ def test_no_output_at_all_is_no_failure(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_a_report_has_the_code_of_its_verdict(tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
-    """Judged from its files, a run passes, fails or is unknown by its exit code too, or had no pool at all."""
-    store(RUNS[name](), tmp_path)
-    code = _cli.main(["report", str(tmp_path)])
-    assert code == {"passed": 0, "broken": 1, "not started": 4}.get(name, 2)
+def test_analyzing_writes_every_report_anew(capsys: pytest.CaptureFixture[str], stored: Path) -> None:
+    """The same files give the same reports, byte for byte, and the code is that of the verdict."""
+    written = []
+    codes = set()
+    for _ in range(2):
+        codes.add(call("analyze", str(stored), "--plain"))
+        written.append({path.name: path.read_bytes() for path in stored.iterdir()})
+    assert written[0] == written[1]
+    assert {"report.html", "report.md", "junit.xml", "results.json", "latency.hgrm"} <= set(written[0])
+    assert codes == {json.loads(written[0]["results.json"])["exit_code"]}
     told = capsys.readouterr()
-    assert told.out.splitlines()[1].startswith(f"verdict    {VERDICTS.get(name, 'unknown').upper()}")
-    assert told.out.splitlines()[-1] == f"open       {tmp_path / 'report.html'}"
-    assert bool(told.err) == (name == "not started")
+    assert "made@7" in told.out
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202e\ud800]", told.out + told.err)
 
 
-def test_a_report_is_the_same_each_time(tmp_path: Path) -> None:
-    """The same files give the same reports, byte for byte."""
-    store(RUNS["broken"](), tmp_path)
-    made = []
-    for _ in range(2):
-        _cli.main(["report", str(tmp_path)])
-        made.append({path.name: path.read_bytes() for path in tmp_path.iterdir()})
-    assert made[0] == made[1]
-    assert {"report.html", "junit.xml", "results.json"} <= set(made[0])
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_report_is_printed_in_the_form_that_is_asked_for(
+    capsys: pytest.CaptureFixture[str], stored: Path, form: str
+) -> None:
+    """And nothing else is, so that it can be led into a file."""
+    call("analyze", str(stored))
+    capsys.readouterr()
+    call("report", str(stored), "--format", form)
+    printed = capsys.readouterr().out
+    names = {
+        "html": "report.html",
+        "md": "report.md",
+        "json": "results.json",
+        "junit": "junit.xml",
+        "hgrm": "latency.hgrm",
+    }
+    if form in names:
+        assert printed == (stored / names[form]).read_text(encoding="utf-8")
+    else:
+        assert "made@7" in printed
+
+
+def test_a_run_is_no_worse_than_itself(capsys: pytest.CaptureFixture[str], stored: Path) -> None:
+    """Two runs are compared by what is in their directories."""
+    assert call("compare", str(stored), str(stored)) == 0
+    assert "latency" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["analyze"], ["report"], ["compare", "."], ["replay"]])
+def test_a_directory_without_a_run_is_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[str]
+) -> None:
+    """In a line, with the code for input that is missing."""
+    assert call(*command, str(tmp_path)) == 66
+    assert "cannot read" in capsys.readouterr().err
 
 
 def test_what_an_encoding_does_not_know_is_told_as_an_escape(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,16 +355,18 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_a_directory_nothing_was_written_to_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What the run made goes again, parents included; what was there before, or holds something, stays."""
     monkeypatch.chdir(tmp_path)
-    plan = _cli._planned(_cli._parser().parse_args(["plan", "first-light", "--seed", "3"]))
-    with _cli._directory(None, plan) as out:
+    plan = made().plan
+    with _directory(None, plan) as out:
         assert out.is_dir()
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "mine").mkdir()
-    with _cli._directory(Path("mine/inner/out"), plan) as out:
+    with _directory(Path("mine/inner/out"), plan) as out:
         pass
-    with _cli._directory(Path("mine"), plan):
+    with _directory(Path("mine"), plan):
         pass
     assert [path.name for path in tmp_path.rglob("*")] == ["mine"]
-    with _cli._directory(Path("mine/out"), plan) as out:
+    with _directory(Path("mine/out"), plan) as out:
         (out / "plan.json").touch()
     assert (tmp_path / "mine" / "out" / "plan.json").exists()
+    with pytest.raises(SystemExit), _directory(Path("mine"), plan):
+        pass

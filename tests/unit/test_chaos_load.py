@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import attrs
 import trio
 
 from chaos._load import AT_ONCE, Load
-from chaos._plan import PlannedRequest
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
 
 
-def planned(*times: float) -> list[PlannedRequest]:
-    return [
-        PlannedRequest(index=index, at=at, user=0, session=0, step=index, nonce=f"{index:x}")
-        for index, at in enumerate(times)
-    ]
+@attrs.frozen
+class Due:
+    """Something to be sent at its time."""
+
+    index: int
+    at: float
+
+
+def planned(*times: float) -> list[Due]:
+    return [Due(index, at) for index, at in enumerate(times)]
 
 
 async def test_requests_leave_at_their_times_whatever_became_of_the_others(autojump_clock: MockClock) -> None:
@@ -25,7 +30,7 @@ async def test_requests_leave_at_their_times_whatever_became_of_the_others(autoj
     sent: list[float] = []
     start = trio.current_time()
 
-    async def perform(request: PlannedRequest) -> None:
+    async def perform(request: Due) -> None:
         sent.append(trio.current_time() - start)
         await trio.sleep(100)
 
@@ -40,7 +45,7 @@ async def test_requests_beyond_the_limit_are_dropped_and_counted(autojump_clock:
     performed: list[int] = []
     dropped: list[int] = []
 
-    async def perform(request: PlannedRequest) -> None:
+    async def perform(request: Due) -> None:
         performed.append(request.index)
         await trio.sleep(10)
 
@@ -55,7 +60,7 @@ async def test_cancelling_the_load_cancels_what_is_under_way(autojump_clock: Moc
     """Nothing is sent after the cancellation, and nothing goes on."""
     ended: list[int] = []
 
-    async def perform(request: PlannedRequest) -> None:
+    async def perform(request: Due) -> None:
         try:
             await trio.sleep_forever()
         finally:
@@ -71,7 +76,7 @@ async def test_cancelling_the_load_cancels_what_is_under_way(autojump_clock: Moc
 async def test_the_most_that_were_unanswered_at_once_is_known(autojump_clock: MockClock) -> None:
     """It is the height of the pile, not its height at the end."""
 
-    async def perform(request: PlannedRequest) -> None:
+    async def perform(request: Due) -> None:
         await trio.sleep(2.5)
 
     load = Load(planned(0, 1, 2, 3, 20), perform, lambda _: None, max_in_flight=10)
@@ -84,7 +89,7 @@ async def test_what_is_unanswered_when_the_overtime_is_over_is_cancelled(autojum
     ended: dict[int, float] = {}
     start = trio.current_time()
 
-    async def perform(request: PlannedRequest) -> None:
+    async def perform(request: Due) -> None:
         try:
             await trio.sleep(4 if request.index else 1000)
         finally:
@@ -99,7 +104,7 @@ async def test_a_late_generator_still_sends_everything(autojump_clock: MockClock
     """However long the machine stood still, no request is left out for it; the overtime only begins afterwards."""
     sent: list[int] = []
 
-    async def perform(request: PlannedRequest) -> None:
+    async def perform(request: Due) -> None:
         sent.append(request.index)
         await trio.sleep(1)
 
@@ -114,7 +119,7 @@ async def test_a_late_generator_catches_up_in_few_rounds_of_the_loop(autojump_cl
     rounds = 0
     most = 0
 
-    async def perform(request: PlannedRequest) -> None:
+    async def perform(request: Due) -> None:
         nonlocal most
         most = max(most, load.in_flight)
         await trio.lowlevel.checkpoint()

@@ -7,8 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from _chaos_plans import request
 
-from chaos._stdlib_job import MAX_BYTES, MAX_FILES, index_files, make_catalogue
+from chaos._stdlib_job import MAX_BYTES, MAX_FILES, make_catalogue
+from chaos.workload._stdlib import Stdlib
+from chaos.workload._stdlib_app import index
+from trio_pool.bridge import Session
 
 
 @pytest.fixture
@@ -61,24 +65,19 @@ def test_no_request_is_larger_than_allowed(library: Path) -> None:
         assert size <= MAX_BYTES or len(chunk.files) == 1
 
 
-def test_the_program_agrees_with_the_catalogue_and_signs_the_ledger(library: Path, tmp_path: Path) -> None:
-    """Each execution leaves one line with its nonce, and returns nonce and counts."""
-    ledger = tmp_path / "executions.log"
-    catalogue = make_catalogue(str(library))
-    nonces = []
-    for number, package in enumerate(catalogue.packages):
-        chunk = package.chunks[0]
-        outputs = index_files(f"nonce-{number}", chunk.directory, chunk.files, str(ledger))
-        nonces.append(outputs.pop("nonce"))
-        assert tuple(outputs.values()) == chunk.expected
-    assert [line.split()[0] for line in ledger.read_text().splitlines()] == nonces
-
-
-def test_too_many_files_are_refused_before_anything_is_done(tmp_path: Path) -> None:
-    """The limit is the program's own, not only the caller's."""
-    with pytest.raises(ValueError, match="at most 25"):
-        index_files("nonce", str(tmp_path), ["x.py"] * 26, str(tmp_path / "ledger"))
-    assert not (tmp_path / "ledger").exists()
+def test_the_program_agrees_with_the_catalogue(library: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the client expects, counted before the clock starts, is what the command answers."""
+    monkeypatch.setattr("chaos.workload._stdlib.make_catalogue", lambda: make_catalogue(str(library)))
+    work = Stdlib()
+    for number in range(6):
+        wanted = request(number, "index")
+        session = Session(f"s-{number}")
+        args = {**work.args(wanted, number, 0), "request": number, "nonce": wanted.nonce, "session": f"s-{number}"}
+        reply = index(session, args)
+        expected = work.expect(wanted, number, 0)
+        assert {name: reply[name] for name in expected} == expected
+        assert sum(expected["counts"]) > 0
+        assert (reply["items"], reply["session"]) == ([wanted.nonce], f"s-{number}")
 
 
 def test_sessions_beyond_the_last_package_start_over(library: Path) -> None:
