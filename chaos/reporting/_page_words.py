@@ -45,7 +45,12 @@ ERRORS: Final[Mapping[str, str]] = {
     "SessionNotFound": "The session was not known to the worker any more, because it had been replaced.",
     "CommandTimeout": "The worker had the request and did not answer in the time it was given, as a frozen one does.",
     "PoolTimeout": "The request waited for a worker as long as it was given and was then withdrawn. It did not run.",
-    "QueueFull": "Too many requests waited already, and this one was refused at once. It did not run.",
+    "PoolSaturated": "Too many requests waited already, and this one was refused at once. It did not run.",
+    "PoisonRequest": "Several workers died while they ran this very request, so it is taken for the cause and not tried"
+    " again.",
+    "WorkerInitFailed": "No worker could be started. The request did not run.",
+    "SessionMismatch": "The worker was checked out by another session. The request did not run.",
+    "SessionLimit": "There were too many sessions already. The request did not run.",
     "Cancelled": "Its own caller withdrew the request.",
     "RemoteError": "The command ran in the worker and raised an error there.",
     "ProtocolError": "The worker sent what is no message; it was replaced.",

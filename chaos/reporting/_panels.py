@@ -55,7 +55,14 @@ def scatter(scene: Scene, frame: Frame, top: float, height: float) -> Iterator[s
         for each in drawn:
             at, up = place(each)
             yield element("circle", _told(each, roomy=True), class_="ok", cx=at, cy=up, r=2.2)
-    for each in thin(sorted(others, key=lambda each: each.intended), MAX_POINTS // 2, place):
+    rest = thin(sorted(others, key=lambda each: each.intended), MAX_POINTS // 2, place)
+    failed = [each for each in rest if each.fate is Fate.FAILED]
+    if len(failed) > MAX_TOLD:
+        # So many would cover each other, and the page: smaller, and through which one sees how many there are.
+        crosses = "".join(cross(at, up, 2.4) for at, up in map(place, failed))
+        yield element("path", class_="failed dots", d=crosses)
+        rest = [each for each in rest if each.fate is not Fate.FAILED]
+    for each in rest:
         at, up = place(each)
         yield _mark(each, at, top if each.latency is None else up, frame)
     if scene.drops:

@@ -70,16 +70,19 @@ def _done(scene: Scene, evidence: Evidence) -> Iterator[str]:
         struck.setdefault(stroke.name, []).append(stroke.occurrence)
     if not specs:
         yield "Nothing: this run shows how the pool serves undisturbed."
+    kinds: dict[str, list[str]] = {}
     for name, spec in specs.items():
-        times = len(struck.get(name, []))
-        begun = sum(each.in_flight for each in struck.get(name, []))
-        what = f"{spec.summary[0].upper()}{spec.summary[1:]}"
+        kinds.setdefault(f"{spec.summary[0].upper()}{spec.summary[1:]}", []).append(name)
+    for what, names in kinds.items():
+        times = sum(len(struck.get(name, ())) for name in names)
+        begun = sum(each.in_flight for name in names for each in struck.get(name, ()))
+        listed = ", ".join(names)
         if not times:
-            yield f"{what} ({name}): was to be, and never struck."
+            yield f"{what} ({listed}): was to be, and never struck."
         else:
             often = "once" if times == 1 else "twice" if times == 2 else f"{times} times"
             hit = f", with {count(begun, 'request')} under way where it hit" if begun else ""
-            yield f"{what} ({name}): {often}{hit}."
+            yield f"{what} ({listed}): {often}{hit}."
 
 
 def _came(scene: Scene) -> Iterator[str]:
@@ -110,9 +113,11 @@ def _recovered(recovery: Sequence[Occurrence]) -> Iterator[str]:
     if not lost:
         return
     workers = sum(each.lost for each in lost)
-    times = [each.capacity for each in lost]
+    times = [each.capacity for each in lost if not each.final]
+    were = "was" if workers == 1 else "were"
     if all(time is not None for time in times):
-        yield f"{count(workers, 'worker')} were lost and replaced, the slowest within {worst_of(times)}."
+        slowest = f", the slowest within {worst_of(times)}" if times else ""
+        yield f"{count(workers, 'worker')} {were} lost and replaced{slowest}."
     else:
         never = sum(time is None for time in times)
-        yield f"{count(workers, 'worker')} were lost; {count(never, 'time')} the pool never had all of them again."
+        yield f"{count(workers, 'worker')} {were} lost; {count(never, 'time')} the pool never had all of them again."

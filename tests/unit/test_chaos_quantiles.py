@@ -34,6 +34,12 @@ def test_ranks_of_the_interval(count: int, share: float, low: int, high: int) ->
     assert ranks(count, share) == (low, high)
 
 
+def test_the_ends_of_the_interval_are_the_values_of_those_ranks() -> None:
+    """Not of some others."""
+    found = quantile([float(each) for each in range(1, 1001)], 0.95)
+    assert (found.low, found.value, found.high) == (936.0, 950.0, 964.0)
+
+
 @pytest.mark.parametrize(("share", "least"), [(0.5, 20), (0.9, 100), (0.95, 200), (0.99, 1000), (0.999, 10_000)])
 def test_what_a_percentile_needs(share: float, least: int) -> None:
     """Ten values beyond it: the last count that is too small and the first that is not."""

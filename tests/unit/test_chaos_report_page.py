@@ -24,6 +24,7 @@ from _chaos_reported import (
 from hypothesis import given
 from hypothesis import strategies as st
 
+import trio_pool.errors
 from chaos._output import clean
 from chaos.checking._judge import measure_evidence
 from chaos.evidence._evidence import make_evidence
@@ -300,6 +301,24 @@ def test_a_session_that_goes_on_under_a_new_name_is_the_same() -> None:
     failed = [visit.failed for visit in everybody]
     assert failed == sorted(failed, reverse=True)
     assert failed[0] > 0
+
+
+@pytest.mark.slow
+def test_many_failures_are_drawn_as_one_mark_each_and_told_together() -> None:
+    """In an overload most requests fail: they are all in the picture, and the page stays small."""
+    busy = SCENARIO.replace("rate = 30.0", "rate = 2000.0").replace('timeout = "1s"', 'timeout = "200ms"')
+    text = reports(evidence(busy)).text(Format.HTML)
+    assert 'class="failed dots"' in text
+    assert len(text) < 3_000_000
+
+
+def test_every_public_error_of_a_request_is_explained() -> None:
+    """No user of the page has to look one up."""
+    met = ("WorkerCrashed", "PoisonRequest", "SessionLost", "SessionNotFound", "SessionMismatch", "SessionLimit")
+    met += ("CommandTimeout", "PoolTimeout", "PoolSaturated", "PoolClosed", "ProtocolError", "RemoteError")
+    for name in met:
+        assert hasattr(trio_pool.errors, name)
+        assert name in ERRORS
 
 
 def test_a_pool_that_tells_nothing_has_a_page_without_lanes() -> None:
