@@ -6,6 +6,7 @@ Time 0 is the strike. One strike's course is noise; the middle of several is how
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -73,10 +74,15 @@ def align(scene: Scene, fault: str) -> Course | None:
     step = (after + _BEFORE) / BINS
     success: list[list[float]] = [[] for _ in range(BINS)]
     slow: list[list[float]] = [[] for _ in range(BINS)]
+    # By time, so that each strike looks at its own surroundings alone: a soak has many of both.
+    ordered = sorted(scene.requests, key=lambda request: request.intended)
+    times_of = [request.intended for request in ordered]
     for each in struck:
+        first = bisect_left(times_of, each.at - _BEFORE - step)
+        last = bisect_right(times_of, each.at + after + step)
         settled: list[list[bool]] = [[] for _ in range(BINS)]
         times: list[list[float]] = [[] for _ in range(BINS)]
-        for request in scene.requests:
+        for request in ordered[first:last]:
             place = math.floor((request.intended - each.at + _BEFORE) / step)
             if 0 <= place < BINS and request.settled:
                 settled[place].append(request.fate is Fate.OK)

@@ -189,7 +189,7 @@ class Summary:
             yield from self._wrapped(f"errors   {errors}", "", "         ")
         kept = [finding for finding in results.findings if finding.judgement is Judgement.PASS]
         idle = [finding for finding in results.findings if not finding.weighs]
-        text = f"checks   {len(kept)} of {len(results.findings)} passed"
+        text = f"checks   {len(kept)} of {len(results.findings) - len(idle)} passed"
         if idle:
             text += f"; nothing to judge: {', '.join(finding.checker for finding in idle)}"
         yield from self._wrapped(text, "", "         ")

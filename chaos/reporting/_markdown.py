@@ -45,12 +45,19 @@ def _head(results: Results) -> Iterator[str]:
 
 def _checks(results: Results) -> Iterator[str]:
     if results.findings:
-        kept = sum(finding.judgement is Judgement.PASS for finding in results.findings)
-        yield from ("", f"<details><summary>{kept} of {len(results.findings)} checks passed</summary>")
+        weighing = [finding for finding in results.findings if finding.weighs]
+        kept = sum(finding.judgement is Judgement.PASS for finding in weighing)
+        idle = len(results.findings) - len(weighing)
+        rest = f"; {idle} had nothing to judge" if idle else ""
+        yield from ("", f"<details><summary>{kept} of {len(weighing)} checks passed{rest}</summary>")
         yield from _table(
             ("", "check", "what was found"),
             (
-                (MARKS[finding.judgement], f"{finding.checker} {finding.name}", finding.text)
+                (
+                    MARKS[finding.judgement] if finding.weighs else "-",
+                    f"{finding.checker} {finding.name}",
+                    finding.text,
+                )
                 for finding in results.findings
             ),
         )

@@ -16,6 +16,7 @@ from ._tables import card, judged_table, paragraph, section, table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ..checking._finding import Finding
     from ..checking._quantiles import Spread
     from ..checking._results import Results
     from ..evidence._evidence import Evidence
@@ -29,12 +30,11 @@ def checks_section(results: Results) -> str:
     if not results.findings:
         return ""
     rules = {checker.number: checker.rule for checker in CHECKERS}
-    rows: list[tuple[str, Judgement, Sequence[str]]] = []
+    rows: list[tuple[str, Judgement | None, Sequence[str]]] = []
     for finding in results.findings:
         rule = rules.get(finding.checker, "")
         name = f"{finding.name[0].upper()}{finding.name[1:]} ({finding.checker})"
-        state = "" if finding.weighs else "Nothing to judge here: "
-        rows.append((name, finding.judgement, (f"{state}{finding.text}", rule)))
+        rows.append((name, _weighed(finding), (finding.text, rule)))
     idle = sum(not finding.weighs for finding in results.findings)
     text = (
         "Each of these is checked for every request and every worker of the run, from what callers saw, what the pool"
@@ -49,6 +49,11 @@ def checks_section(results: Results) -> str:
         paragraph(text),
         card(judged_table("", ("Check", "In this run", "What was found", "What is promised"), rows), kind="table"),
     )
+
+
+def _weighed(finding: Finding) -> Judgement | None:
+    idle = finding.judgement is Judgement.UNKNOWN and not finding.weighs
+    return None if idle else finding.judgement
 
 
 def objectives_section(results: Results) -> str:

@@ -53,13 +53,15 @@ def table(
     return _table(caption, columns, kinds, body)
 
 
-def judged_table(caption: str, columns: Sequence[str], rows: Iterable[tuple[str, Judgement, Sequence[str]]]) -> str:
+def judged_table(
+    caption: str, columns: Sequence[str], rows: Iterable[tuple[str, Judgement | None, Sequence[str]]]
+) -> str:
     """Return a table whose second column says how something was judged, and the last why, in a sentence.
 
     Args:
         caption: What the table is.
         columns: Their names.
-        rows: What names the row, its judgement, and the other cells.
+        rows: What names the row, its judgement or None where there was nothing to judge, and the other cells.
     """
     kinds: list[str | None] = [None] * len(columns)
     kinds[-1] = "long"
@@ -69,7 +71,7 @@ def judged_table(caption: str, columns: Sequence[str], rows: Iterable[tuple[str,
             element("th", escape(name), scope="row"),
             element(
                 "td",
-                element("strong", escape(f"{MARKS[judgement]} {WORDS[judgement]}"), class_=COLOURS[judgement]),
+                _state(judgement),
                 class_="state",
             ),
             *(
@@ -80,6 +82,12 @@ def judged_table(caption: str, columns: Sequence[str], rows: Iterable[tuple[str,
         for name, judgement, cells in rows
     ]
     return _table(caption, columns, kinds, body)
+
+
+def _state(judgement: Judgement | None) -> str:
+    if judgement is None:
+        return element("span", "- nothing to judge", class_="soft")
+    return element("strong", escape(f"{MARKS[judgement]} {WORDS[judgement]}"), class_=COLOURS[judgement])
 
 
 def _table(caption: str, columns: Sequence[str], kinds: Sequence[str | None], body: Sequence[str]) -> str:

@@ -144,6 +144,14 @@ def test_numbers_of_the_page_are_those_of_the_results() -> None:
     assert "A worker's process dies (k1): 4 times" in text
 
 
+def test_what_had_nothing_to_judge_is_not_unknown() -> None:
+    """A run that passes does not look as if it were in doubt."""
+    text = text_of(parsed(page("passed")))
+    assert "Bounded queue (C11) - nothing to judge the queue was never full" in text
+    assert "? unknown" not in text
+    assert "Definiteness honest (C3) ? unknown" in text_of(parsed(page("unknown")))
+
+
 def test_words_are_explained() -> None:
     """Every error that was met, and the glossary."""
     text = text_of(parsed(page("passed")))

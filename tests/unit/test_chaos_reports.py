@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from chaos._output import CannotWrite, clean
 from chaos._stats import percentile
-from chaos.checking._comparison import compare
+from chaos.checking._comparison import _quantile, compare
 from chaos.checking._finding import Judgement
 from chaos.checking._judge import measure_evidence
 from chaos.reporting._comparison import comparison_lines
@@ -22,6 +22,7 @@ from chaos.reporting._files import FILES
 from chaos.reporting._format import MARKS, duration, share, size
 from chaos.reporting._hgrm import make_hgrm
 from chaos.reporting._reports import Format
+from chaos.scenario._streams import stream
 
 if TYPE_CHECKING:
     import xml.etree.ElementTree as ET
@@ -253,6 +254,7 @@ def test_markdown_says_verdict_reasons_and_command() -> None:
     """And shows what a worker said as it is: no tag of it, no link, no end of the code."""
     text = run("broken").text(Format.MARKDOWN)
     assert text.startswith("## ✗ FAIL: made, seed 7\n")
+    assert "1 of 3 checks passed; 1 had nothing to judge" in text
     assert text.rstrip().endswith(f"```\n{REPLAY}\n```")
     hostile = run("hostile").text(Format.MARKDOWN)
     outside = re.sub(r"(?s)```.*?```", "", hostile)
@@ -325,6 +327,19 @@ def test_a_slower_pool_is_a_regression_and_a_faster_one_is_not() -> None:
     assert compare(second, first).exit_code == 0
     assert any(each.better for each in compare(second, first).differences)
     assert compare(first, second, tolerance=50.0).exit_code == 0
+
+
+def test_what_may_be_chance_is_no_regression() -> None:
+    """A percentile of few and scattered values that is larger by a fifth proves nothing."""
+    first = [0.01 * (1 + number) for number in range(24)]
+    second = [value * 1.2 for value in first]
+    found = _quantile("all", "latency.p50", (first, second), 0.5, 0.1, stream(0, "chance"))
+    assert found.second > found.first * 1.1
+    assert found.low < 0.0 < found.high
+    assert not found.worse
+    many = [first[number // 100] for number in range(2400)]
+    certain = _quantile("all", "latency.p50", (many, [value * 1.2 for value in many]), 0.5, 0.1, stream(0, "chance"))
+    assert certain.worse
 
 
 @pytest.mark.slow
