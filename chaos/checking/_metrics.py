@@ -136,6 +136,9 @@ class Measures:
     missed: Sequence[Missed]
     windows: Mapping[str, Window]
     timeout: float | None = None
+    _within: dict[Window, list[Measured]] = attrs.field(
+        factory=dict["Window", "list[Measured]"], init=False, repr=False
+    )
 
     @cached_property
     def samples(self) -> Sequence[Record]:
@@ -149,7 +152,9 @@ class Measures:
 
     def within(self, window: Window) -> list[Measured]:
         """Return the requests that were meant to be sent in a window."""
-        return [request for request in self.requests if window.holds(request.intended)]
+        if window not in self._within:
+            self._within[window] = [request for request in self.requests if window.holds(request.intended)]
+        return self._within[window]
 
     def read(self, name: str, window: Window) -> Reading:
         """Return the value of a metric in a window.

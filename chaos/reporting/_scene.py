@@ -88,7 +88,7 @@ class Stroke:
         return self.occurrence.fault
 
 
-@attrs.frozen(kw_only=True)
+@attrs.frozen(kw_only=True, eq=False)
 class Scene:
     """All there is to draw.
 
