@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import select
 import signal
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import trio
@@ -66,25 +68,38 @@ class Grip:
 
     Args:
         victim: The victim.
-        pidfd: The descriptor.
+        pidfd: The descriptor; None if there is none to be had, because this process itself is short of them, and the
+            victim has a handle.
+        held: Whether the launcher still has that handle.
     """
 
-    def __init__(self, victim: Victim, pidfd: int) -> None:
+    def __init__(self, victim: Victim, pidfd: int | None, held: Callable[[], bool]) -> None:
         self.victim = victim
         self.pid = victim.pid
         self._pidfd = pidfd
+        self._held = held
         self._poll = select.poll()
-        self._poll.register(pidfd, select.POLLIN)
-        self._started = _proc.started(self.pid)
-        self._open = True
+        if pidfd is not None:
+            self._poll.register(pidfd, select.POLLIN)
+        self._started: int | None = None
+        with suppress(OSError):  # no descriptor for a look into /proc either
+            self._started = _proc.started(self.pid)
 
     @classmethod
-    def of(cls, victim: Victim) -> Grip | None:
-        """Take hold of whoever has the victim's number now; None if nobody has."""
+    def of(cls, victim: Victim, held: Callable[[], bool] = bool) -> Grip | None:
+        """Take hold of whoever has the victim's number now; None if nobody has.
+
+        Raises:
+            OSError: There are no descriptors left, and the victim has no handle.
+        """
         try:
-            return cls(victim, os.pidfd_open(victim.pid))
+            return cls(victim, os.pidfd_open(victim.pid), held)
         except ProcessLookupError:
             return None
+        except OSError as exc:
+            if exc.errno != errno.EMFILE or victim.handle is None:
+                raise
+            return cls(victim, None, held)
 
     @property
     def alive(self) -> bool:
@@ -92,9 +107,12 @@ class Grip:
 
         It can be asked after the descriptor was closed too: with the time of its start the number names it for good.
         """
-        if self._open:
+        if self._pidfd is not None:
             return not self._poll.poll(0)
-        return _proc.started(self.pid) == self._started and _proc.living(self.pid)
+        if self._started is not None:
+            with suppress(OSError):  # as above
+                return _proc.started(self.pid) == self._started and _proc.living(self.pid)
+        return self._held()
 
     async def signal(self, number: int) -> None:
         """Send a signal, through the launcher's handle where there is one; a process that has ended ignores it."""
@@ -103,7 +121,8 @@ class Grip:
         else:
             await trio.lowlevel.checkpoint_if_cancelled()
             with suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, number)
+                if self._pidfd is not None:
+                    signal.pidfd_send_signal(self._pidfd, number)
             await trio.lowlevel.cancel_shielded_checkpoint()
 
     async def stop(self) -> bool:
@@ -141,8 +160,9 @@ class Grip:
 
     def close(self) -> None:
         """Let go; no signal and no limit is set through this any more."""
-        self._open = False
-        os.close(self._pidfd)
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+            self._pidfd = None
 
 
 @asynccontextmanager
@@ -169,15 +189,22 @@ async def gripped(victims: Sequence[Victim], arena: Arena) -> AsyncGenerator[lis
             grip.close()
 
 
+def _held(victim: Victim, arena: Arena) -> bool:
+    """Return whether the launcher still has the victim's handle, as far as it can be asked: then nobody reaped it."""
+    if victim.info is None or arena.launcher is None:
+        return victim.handle is not None
+    return arena.launcher.find(victim.info) is victim.handle
+
+
 def _grip(victim: Victim, arena: Arena) -> Grip | None:
-    handle, info, launcher = victim.handle, victim.info, arena.launcher
+    handle = victim.handle
     if handle is not None:
         if handle.ident.node != os.uname().nodename:
             raise FaultUnavailable(f"worker {victim.slot} runs on {handle.ident.node}, out of reach of this kernel")
-        if info is not None and launcher is not None and launcher.find(info) is not handle:
+        if not _held(victim, arena):
             return None
     # Between the question above and this call nobody reaps: an unreaped child's number is its own.
-    grip = Grip.of(victim)
+    grip = Grip.of(victim, partial(_held, victim, arena))
     if grip is None:
         return None
     # Without a handle the number may have been anybody's; the descriptor is whoever's it was when it was opened, and if

@@ -166,7 +166,8 @@ class Nemesis:
                 await self._inject(spec, strike, victims)
             finally:
                 self._active -= 1
-        except (FaultMissed, FaultUnavailable) as exc:
+        except (FaultMissed, FaultUnavailable, FaultFailed, OSError) as exc:
+            # OSError: another fault may have left this process without the descriptors that this one takes.
             self._missed(strike, str(exc))
             await trio.lowlevel.checkpoint()
 

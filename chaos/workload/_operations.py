@@ -48,7 +48,7 @@ def perform(
         ``request``, ``nonce``, ``session`` (whose state it was, by what the state itself says), ``pid``, and
         ``items``, ``digest`` or ``payload``, whatever the operation is about.
     """
-    ledger = _ledger()
+    ledger = open_ledger()
     request, nonce = int(args["request"]), str(args["nonce"])
     session: str | None = args.get("session")
     execution = 0
@@ -90,7 +90,12 @@ def payload(nonce: str, size: int) -> bytes:
     return (block * (size // len(block) + 1))[:size]
 
 
-def _ledger() -> Ledger | None:
+def open_ledger() -> Ledger | None:
+    """Return the ledger, open; None if there is none.
+
+    To be called once the program is imported: a worker that has run out of descriptors later can still note what it
+    does, and fails a request for want of one only where the request itself needs one.
+    """
     path = os.environ.get(LEDGER)
     if path is None:
         return None

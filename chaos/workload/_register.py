@@ -5,7 +5,7 @@ from __future__ import annotations
 from trio_pool.bridge import Bridge, Session
 
 from ._agent import at_start
-from ._operations import perform
+from ._operations import open_ledger, perform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,4 +41,5 @@ def mirror(args: dict[str, Any]) -> dict[str, Any]:
     return perform("echo", args, None)
 
 
+open_ledger()
 at_start()

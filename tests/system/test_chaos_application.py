@@ -21,8 +21,10 @@ from chaos import FaultUnavailable
 from chaos.faults import _proc
 from chaos.faults._application import INJECTORS
 from chaos.faults._injection import FaultFailed
+from chaos.faults._process_deaths import INJECTORS as KILLS
 from chaos.faults._watcher import WATCHER, WatcherLine, obey
 from chaos.scenario._application_faults import AppFdExhaustion, AppStall, AppStop, MemoryPressure
+from chaos.scenario._process_faults import Kill
 from trio_pool import HealthPolicy, WorkerExited, WorkerReady
 
 if TYPE_CHECKING:
@@ -158,10 +160,11 @@ async def test_an_application_without_files_serves_on_and_starts_workers_later(t
         assert not injected.healed()
         with pytest.raises(OSError, match="Too many open files"):
             _open(spare + 1)
-        victim = there.victim(0)
-        assert victim.handle is not None
-        await victim.handle.kill()
-        await there.saw(WorkerExited, 1)
+        # The fault of the other kind needs no file either, for its victim has a handle.
+        kill = Kill(name="kill", at=AT_ONCE)
+        async with KILLS["kill"](kill, STRIKE, [there.victim(0)], there.arena) as killed:
+            await there.saw(WorkerExited, 1)
+            await comes_true(lambda: killed.effect == {"hit": 1, "died": 1})
         assert await there.work(1) == there.victim(1).pid
         if spare == 40:
             await there.saw(WorkerReady, 3)
