@@ -86,7 +86,6 @@ def bounded_queue(evidence: Evidence) -> Answer:
     owner = {request.number: request for request in evidence.requests.values() if request.number is not None}
     arrivals = {request.invoke["seq"]: request for request in owner.values()}
     waiting: set[int] = set()
-    again: set[int] = set()
     arriving: Request | None = None
     deepest = 0
     for entry in evidence.records:
@@ -95,18 +94,16 @@ def bounded_queue(evidence: Evidence) -> Answer:
             # What is sent is admitted before anything else happens: what then is not with a worker, or done, waits.
             if arriving.number is not None and number != arriving.number:
                 waiting.add(arriving.number)
-                fresh = len(waiting - again)
-                deepest = max(deepest, fresh)
-                if fresh > limit:
-                    cases.add(f"{arriving.name} was let in as number {fresh} of {limit} in the queue", arriving.seqs)
+                deepest = max(deepest, len(waiting))
+                if len(waiting) > limit:
+                    text = f"{arriving.name} was let in as number {len(waiting)} of {limit} in the queue"
+                    cases.add(text, arriving.seqs)
             arriving = None
         if number is not None and entry["type"] in ("RequestRedispatched", "RequestRetried"):
-            # It has its place from before, and takes nobody's.
+            # It has its place from before, also in a full queue; only nobody else is let in beside it.
             waiting.add(number)
-            again.add(number)
         elif number is not None and entry["type"] in ("RequestDispatched", "RequestFinished"):
             waiting.discard(number)
-            again.discard(number)
         else:
             arriving = arrivals.get(entry["seq"]) if entry["src"] == "client" else None
     refused = 0

@@ -132,6 +132,18 @@ def test_what_goes_back_to_the_queue_takes_nobodys_place() -> None:
     assert story.says("C11") == "idle"
 
 
+def test_nobody_is_let_in_beside_what_fills_the_queue_again() -> None:
+    """What came back counts for those who come after it."""
+    story = Story(pool={"max_queue": 1})
+    story.invoke(0)
+    story.handed(1)
+    story.pool("RequestRedispatched", request_id=1, session_id=None, command="work", incarnation=1)
+    story.invoke(1)
+    story.handed(1, 2)
+    story.handed(2, 2)
+    assert story.says("C11") == "fail"
+
+
 def test_a_queue_that_was_never_full_is_idle() -> None:
     """Its bound was not tried."""
     story = Story(pool={"max_queue": 5})

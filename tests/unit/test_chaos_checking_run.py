@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 from _chaos_story import Story
 
 from chaos.checking import _table
 from chaos.checking._cases import Cases
-from chaos.checking._finding import Judgement, verdict
+from chaos.checking._finding import Finding, Judgement, verdict
 from chaos.checking._table import CHECKERS, Checker, check_all
 from chaos.scenario._fault import Capability, Death, Expectation, FaultSpec, Trigger, Window
 from chaos.scenario._process_faults import CancelStorm, CrashLoop, Freeze, Kill
@@ -261,6 +262,16 @@ def test_counts_at_odds_are_flagged(metrics: dict[str, int]) -> None:
     story.worker("WorkerExited", 1)
     story.started(2)
     story.sample(metrics)
+    assert story.says("C22") == "fail"
+
+
+def test_counts_that_do_not_add_up_are_flagged() -> None:
+    """Whatever was submitted is somewhere, at any moment."""
+    story = Story()
+    story.started(1)
+    story.invoke(0)
+    story.handed(1)
+    story.sample({"submitted": 1}, in_flight=1)
     assert story.says("C22") == "fail"
 
 
@@ -611,6 +622,14 @@ def test_a_checker_that_fails_itself_is_unknown_with_its_traceback(monkeypatch: 
     assert findings[0].weighs
     assert "KeyError: 'slot'" in findings[0].text
     assert len(findings) == len(CHECKERS)
+
+
+def test_what_did_not_happen_does_not_weigh() -> None:
+    """A run is green though nobody cancelled in it; what should have been seen and was not makes it unknown."""
+    idle = Finding(checker="C24", name="a", judgement=Judgement.UNKNOWN, text="no caller gave up", weighs=False)
+    passed = Finding(checker="C1", name="b", judgement=Judgement.PASS, text="fine")
+    assert verdict([idle, passed]) is Judgement.PASS
+    assert verdict([attrs.evolve(idle, weighs=True), passed]) is Judgement.UNKNOWN
 
 
 def test_a_violation_outweighs_whatever_is_unknown() -> None:

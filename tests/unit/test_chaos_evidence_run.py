@@ -236,6 +236,7 @@ def test_a_record_that_lacks_a_field_is_refused() -> None:
         lambda data: data.replace(b"\n", b"\nrubbish\n", 1),
         lambda data: b"[]\n" + data,
         lambda data: b'{"seq": 0, "t": NaN, "src": "run", "type": "x"}\n' + data,
+        lambda data: data.replace(b'"target":"toy"', b'"target":"toy","x":NaN'),
         lambda data: data[data.index(b"\n") + 1 :],
         lambda data: b"\xff\xfe" + data,
         lambda data: b"[" * 100_000 + b"\n" + data,
