@@ -69,13 +69,15 @@ def affinity(evidence: Evidence) -> Answer:
             begun = execution.begin or 0.0
             if home is not None and any((home[0].begin or 0.0) < end <= begun for end in ends.get(session, ())):
                 home = None  # it was ended, and its name is free for another
-            if home is not None and _place(home[0]) != _place(execution):
+            moved = home is not None and _place(home[0]) != _place(execution)
+            # The first request of a session that is tried again elsewhere leaves nothing behind that anybody was told.
+            if home is not None and moved and home[1] is not request:
                 cases.add(
                     f"session {session} had its state in {home[0].where}, and {request.name} ran in {execution.where}"
                     " as if nothing were lost",
                     (*home[1].seqs, *request.seqs),
                 )
-            if request.touches is not None:
+            if request.touches is not None and (home is None or moved):
                 home = execution, request
         used += home is not None
     return cases.answer(

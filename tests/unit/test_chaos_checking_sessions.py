@@ -98,6 +98,19 @@ def test_a_session_that_was_ended_begins_anew_anywhere() -> None:
     assert story.says("C8") == "pass"
 
 
+@pytest.mark.parametrize(("first", "expected"), [(True, "pass"), (False, "fail")])
+def test_a_first_request_that_is_tried_again_may_move(first: bool, expected: str) -> None:
+    """Nobody was told of any state yet; one that follows others would meet a state without theirs."""
+    story = Story()
+    if not first:
+        story.served(0, "append", A, items=names(0), pid=101)
+    story.invoke(1, "read", A, idempotent=True)
+    story.ran(1, pid=101)
+    story.ran(1, pid=102, begin=story.now + 0.1)
+    story.ok(1, items=[])
+    assert story.says("C8") == expected
+
+
 def test_a_session_without_state_may_move() -> None:
     """What left nothing in a worker is at home everywhere."""
     story = Story()
