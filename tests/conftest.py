@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import _leaks
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,6 +22,11 @@ pytest_plugins = ["_layers"]
 # No test judges how long an example takes: a loaded machine is no failure.
 settings.register_profile("trio_pool", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("trio_pool")
+# For `make document` and `make guarantees`, which see tests fail on purpose: nobody reads the example, and to make that
+# of a state machine small may take minutes.
+settings.register_profile(
+    "mutation", settings.get_profile("trio_pool"), phases=set(Phase) - {Phase.shrink, Phase.explain}
+)
 
 RUN = "TRIO_POOL_TEST_RUN"
 """The environment variable that every process of one test run inherits."""

@@ -81,6 +81,7 @@ def run_tests(tree: Path, tests: Sequence[str], timeout: float = TIMEOUT) -> Run
     results.unlink(missing_ok=True)
     # Nobody reads why a test failed, and explaining how two long texts differ may take a minute.
     command = [sys.executable, "-m", "pytest", "-q", "--tb=no", "--assert=plain", "-p", "no:cacheprovider"]
+    command += ["--hypothesis-profile", "mutation"]
     environment = {
         **os.environ,
         # The tree's package, not the installed one, also in the processes that tests start.
