@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import attrs
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
     from chaos.scenario._model import Scenario
 
+once = cache(load)
+"""Reading all of them takes a second, and three tests do."""
+
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
 
 few = settings(max_examples=15, suppress_health_check=[HealthCheck.too_slow], deadline=None)
@@ -56,7 +60,7 @@ def test_every_shipped_scenario_is_sound(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(set(shipped()) - {"soak"}))
 def test_every_shipped_scenario_can_be_planned_and_drawn(name: str) -> None:
     """Its plan survives being written and read, every fault of known times strikes, and its drawing fits."""
-    scenario = load(name)
+    scenario = once(name)
     plan = make_plan(scenario, 1)
     assert read_plan(to_json(plan)) == plan
     assert {strike.fault for strike in plan.strikes} == {fault.name for fault in scenario.faults}
@@ -66,18 +70,18 @@ def test_every_shipped_scenario_can_be_planned_and_drawn(name: str) -> None:
 
 def test_every_kind_of_fault_is_in_a_shipped_scenario() -> None:
     """None is there only for show; and each of the twelve windows has a scenario of its own."""
-    faults = [fault for name in shipped() for fault in load(name).faults]
+    faults = [fault for name in shipped() for fault in once(name).faults]
     assert {fault.kind for fault in faults} == set(fault_kinds())
     for window in Window:
-        (fault,) = [each for each in load(f"kill-{window.lower()}").faults if each.name == window.lower()]
+        (fault,) = [each for each in once(f"kill-{window.lower()}").faults if each.name == window.lower()]
         assert getattr(fault, "window", None) is window
 
 
 def test_the_smoke_group_is_short() -> None:
     """Its phases take half of the minute that it may take at most: the rest is for opening, closing and judging."""
-    smoke = [load(name) for name in groups()["smoke"]]
+    smoke = [once(name) for name in groups()["smoke"]]
     assert sum(scenario.duration for scenario in smoke) < 40
-    nightly = [load(name) for name in groups()["nightly"]]
+    nightly = [once(name) for name in groups()["nightly"]]
     # Twenty minutes, of which each takes four seconds beside its phases.
     assert sum(scenario.duration + 4 for scenario in nightly) < 20 * 60
 

@@ -68,6 +68,7 @@ def test_the_same_seed_gives_the_same_plan_byte_for_byte(scenario: Scenario, see
     assert sha256(one) == sha256(two)
 
 
+@pytest.mark.slow
 def test_no_process_has_a_plan_of_its_own() -> None:
     """Hash randomisation and whatever else differs between processes changes no plan."""
     code = (
