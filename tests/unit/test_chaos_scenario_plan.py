@@ -276,6 +276,29 @@ def test_faults_strike_when_they_say() -> None:
     assert freeze.name == "f"
 
 
+def test_equal_phases_and_equal_faults_are_not_the_same() -> None:
+    """Two phases of one load have arrivals and nonces of their own, and two faults of one rhythm strike apart."""
+    load = OpenLoad(rate=20.0)
+    phases = (Phase(name="one", duration=4.0, load=load), Phase(name="two", duration=4.0, load=load))
+    kill = plain().faults[0]
+    at = Trigger(poisson=1.0)
+    plan = make_plan(plain(phases=phases, faults=tuple(attrs.evolve(kill, name=name, at=at) for name in "ab")), 1)
+    nonces = [request.nonce for visit in plan.visits for request in visit.requests]
+    assert len(set(nonces)) == len(nonces)
+    one, two = ([visit.at for visit in plan.visits if visit.phase == phase.name] for phase in phases)
+    assert one != [pytest.approx(at - 4.0) for at in two]
+    assert [strike.at for strike in strikes_of(plan, "a")] != [strike.at for strike in strikes_of(plan, "b")]
+
+
+def test_equal_scenarios_have_plans_of_one_name() -> None:
+    """Whether a duration was written as 4 or as 4.0."""
+    one, two = (
+        plain(phases=(Phase(name="p", duration=seconds, load=OpenLoad(rate=3)),), faults=()) for seconds in (4, 4.0)
+    )
+    assert one == two
+    assert sha256(make_plan(one, 1)) == sha256(make_plan(two, 1))
+
+
 def test_nothing_strikes_in_a_phase_that_heals() -> None:
     """A fault of the whole run keeps out of `third`, which lasts from 10 to 13, and only that."""
     kill = attrs.evolve(plain().faults[0], at=Trigger(every=0.5))

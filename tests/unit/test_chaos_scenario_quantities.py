@@ -72,6 +72,8 @@ def test_half_a_byte_is_refused() -> None:
     with pytest.raises(ValueError, match="finite"):
         whole("inf", Unit.NUMBER)
     assert whole("2KiB", Unit.BYTES) == 2048
+    # Seeds are larger than what a float holds exactly.
+    assert whole(2**100 + 1) == 2**100 + 1
 
 
 @given(value=st.floats(min_value=0, max_value=1e12), unit=st.sampled_from(Unit))

@@ -17,6 +17,7 @@ from hypothesis import HealthCheck, given, settings
 from chaos.checking import _table as checking
 from chaos.scenario._catalogue import explain, fault_kinds
 from chaos.scenario._converter import LOADS, PARTS
+from chaos.scenario._fault import Expectation, Trigger
 from chaos.scenario._model import OpenLoad, Operation, PartlyOpenLoad, Phase, Scenario, Workload
 from chaos.scenario._pool_table import REFUSED, UNITS, pool_from
 from chaos.scenario._problems import ScenarioError, did_you_mean
@@ -273,6 +274,25 @@ def test_a_part_that_cannot_be_read_hides_no_other_and_makes_no_second_mistake()
     text = MINIMAL.replace('"10s"', '"10x"') + FAULT + "at = { phase = 'main', time = '60s' }"
     text += FAULT.replace('"k"', '"l"') + "at = {}" + "\n[[slo]]\nwindow = 'main'\nrequire = ['ok > 1']"
     assert set(mistakes(text)) == {"$.phase[0].duration", "$.fault[1].at"}
+
+
+def test_places_count_what_could_not_be_read() -> None:
+    """A mistake in the second fault is told of the second, although the first is of no known kind."""
+    text = MINIMAL + FAULT.replace("kill", "kil") + FAULT.replace('"k"', '"l"') + "at = {}"
+    assert set(mistakes(text)) == {"$.fault[0].kind", "$.fault[1].at"}
+
+
+def test_odd_characters_survive_in_toml() -> None:
+    """TOML wants control characters escaped, also the one that JSON does not escape."""
+    scenario = plain(summary='\x7f\x00\n\\"\u00e9\U0001f600')
+    assert read_toml(to_toml(scenario)) == scenario
+
+
+def test_a_fault_of_which_nothing_is_expected_says_so() -> None:
+    """TOML has no null: a table that says nothing stands for it, where otherwise something is expected."""
+    fault = fault_kinds()["brief-freeze"](name="b", at=Trigger(time=1.0), expect=None)
+    (again,) = read_toml(to_toml(plain(faults=(fault,)))).faults
+    assert again.expect == Expectation()
 
 
 def test_scenarios_built_in_python_are_held_to_the_same_rules() -> None:
