@@ -32,7 +32,7 @@ from chaos.reporting._aligned import BINS, align, draw_course_of
 from chaos.reporting._page_words import ERRORS, GLOSSARY, HEADLINES
 from chaos.reporting._panels import buckets
 from chaos.reporting._reports import Format
-from chaos.reporting._scene import FREEZE, OTHER, SUDDEN, WIRE, Scene, look_of, make_scene
+from chaos.reporting._scene import FREEZE, OTHER, SUDDEN, WIRE, Scene, _busy, look_of, make_scene
 from chaos.reporting._sequence import MAX_STEPS, find_diagram
 from chaos.reporting._thinning import thin
 from chaos.reporting._visits import visits
@@ -242,6 +242,26 @@ def test_lives_tell_slots_ends_and_work() -> None:
         assert all(life.starting <= start <= stop <= life.ended for start, stop in life.busy)
 
 
+def test_a_dead_worker_is_not_busy() -> None:
+    """Also where the pool gives its request an outcome only later."""
+    names = {"src": "pool", "request_id": 7, "session_id": None, "slot": 0, "incarnation": 1}
+    records = [
+        {"seq": 0, "t": 1.0, "type": "RequestDispatched", **names},
+        {"seq": 1, "t": 2.0, "type": "WorkerExited", **names},
+        {"seq": 2, "t": 3.0, "type": "RequestFinished", **names, "result": "failed"},
+    ]
+    assert _busy(records, 9.0) == {1: [(1.0, 2.0)]}
+    assert _busy(records[:1], 9.0) == {1: [(1.0, 9.0)]}
+
+
+def test_every_strike_has_its_name_above_the_picture() -> None:
+    """As long as there is room; a pointer on any of them learns what it did."""
+    found = page("passed")
+    strikes = len(run("passed").results.recovery)
+    assert found.count('class="tag"') == 3 * strikes
+    assert "k1: kill of pool-0 at 3.30 s, detected after" in found.replace("\N{NO-BREAK SPACE}", " ")
+
+
 def test_strikes_are_laid_over_each_other() -> None:
     """Success falls around time 0 and nowhere else, in the middle of all strikes, with the moments of the recovery."""
     kills = SCENARIO.partition('[[fault]]\nname = "f1"')[0] + SCENARIO[SCENARIO.index("[steady_state]") :]
@@ -322,7 +342,14 @@ def test_many_failures_are_drawn_as_one_mark_each_and_told_together() -> None:
 
 def test_every_public_error_of_a_request_is_explained() -> None:
     """No user of the page has to look one up."""
-    met = ("WorkerCrashed", "PoisonRequest", "SessionLost", "SessionNotFound", "SessionMismatch", "SessionLimit")
+    met: tuple[str, ...] = (
+        "WorkerCrashed",
+        "PoisonRequest",
+        "SessionLost",
+        "SessionNotFound",
+        "SessionMismatch",
+        "SessionLimit",
+    )
     met += ("CommandTimeout", "PoolTimeout", "PoolSaturated", "PoolClosed", "ProtocolError", "RemoteError")
     for name in met:
         assert hasattr(trio_pool.errors, name)

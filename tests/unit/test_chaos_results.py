@@ -193,6 +193,14 @@ def test_what_is_no_results_is_refused(tmp_path: Path, text: str) -> None:
         read_results(tmp_path / "results.json")
 
 
+def test_results_of_another_version_are_refused(tmp_path: Path) -> None:
+    """Fields of the same name may mean something else there."""
+    text = judge(_MADE, GOOD).to_json()
+    (tmp_path / "results.json").write_text(text.replace('"schema": 1', '"schema": 2'))
+    with pytest.raises(ValueError, match="another version"):
+        read_results(tmp_path / "results.json")
+
+
 def test_results_hold_no_number_that_json_has_not() -> None:
     """A recovery that never came is null, not an infinity that other readers choke on."""
     evidence = with_records(without=lambda entry: entry["type"] == "WorkerReady" and entry["incarnation"] > 3)
