@@ -68,7 +68,6 @@ a { color: var(--ok); }
 .tiles dd { margin: 0; font-size: 27px; font-weight: 650; letter-spacing: -0.01em; font-variant-numeric: tabular-nums; }
 .tiles div { display: flex; flex-direction: column-reverse; justify-content: flex-end; }
 .alarm { border-left: 6px solid var(--bad); margin-top: 16px; }
-.alarm.open-points { border-left-color: var(--open); }
 .alarm ul { margin: 6px 0 0; padding-left: 20px; }
 .alarm li { margin: 6px 0; overflow-wrap: anywhere; }
 figure { margin: 12px 0 0; }
