@@ -168,14 +168,16 @@ async def read_all(link: Interposer, size: int) -> bytes:
     return data
 
 
-def on_link(test: Callable[[Interposer, Wire], Awaitable[None]]) -> None:
+def on_link(test: Callable[[Interposer, Wire], Awaitable[None] | None]) -> None:
     """Run a test with a link, on a clock that jumps; the link is closed at the end and leaves no task."""
 
     async def main() -> None:
         wire = Wire()
         async with trio.open_nursery() as nursery:
             link = Interposer(wire, nursery)
-            await test(link, wire)
+            awaited = test(link, wire)
+            if awaited is not None:
+                await awaited
             link.close()
 
     trio.run(main, clock=MockClock(autojump_threshold=0))

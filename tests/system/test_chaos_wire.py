@@ -50,8 +50,8 @@ async def struck(there: Stage, spec: wire.WireFault, slot: int = 0) -> AsyncIter
 async def lone(folder: Path, **settings: Any) -> AsyncIterator[Stage]:
     """Open a pool of one worker, whose restarts are immediate."""
     restart = {"max_restarts": 100, "backoff": {"initial": 0.0}}
-    async with stage(folder, **{"size": 1, "restart": restart, "abandon_grace": 0.1, **settings}) as there:
-        with trio.fail_after(2 * PATIENCE):
+    with trio.fail_after(2 * PATIENCE):
+        async with stage(folder, **{"size": 1, "restart": restart, "abandon_grace": 0.1, **settings}) as there:
             yield there
 
 

@@ -71,7 +71,7 @@ def test_with_nothing_in_force_each_call_is_the_call_below(seed: int) -> None:
     """Whatever the chunks: each send and each receive is passed on at once, as it is, and nothing is read ahead."""
     chance = random.Random(seed)  # noqa: S311  # reproducible on purpose
 
-    async def test(link: Interposer, wire: Wire) -> None:
+    def test(link: Interposer, wire: Wire) -> None:
         up, down = requests(chance), replies(chance)
         sent = chunks(chance, up)
         for part in sent:
@@ -92,7 +92,7 @@ def test_a_toxic_that_does_nothing_changes_nothing(seed: int) -> None:
     """Also when every byte comes through the lanes, cut into frames: what leaves is what came, at the same time."""
     chance = random.Random(seed)  # noqa: S311  # reproducible on purpose
 
-    async def test(link: Interposer, wire: Wire) -> None:
+    def test(link: Interposer, wire: Wire) -> None:
         up, down = requests(chance), replies(chance)
         link.add(Toxic(), UP)
         link.add(Toxic(), DOWN)
@@ -110,9 +110,9 @@ def test_a_toxic_that_does_nothing_changes_nothing(seed: int) -> None:
 
     start: list[float] = []
 
-    async def timed(link: Interposer, wire: Wire) -> None:
+    def timed(link: Interposer, wire: Wire) -> None:
         start.append(trio.current_time())
-        await test(link, wire)
+        test(link, wire)
 
     on_link(timed)
 
@@ -197,7 +197,7 @@ def test_the_requests_in_flight_are_known_whatever_the_chunks(seed: int) -> None
     """The commands not yet replied to are those of the requests that went by, large ones too, toxics or not."""
     chance = random.Random(seed)  # noqa: S311  # reproducible on purpose
 
-    async def test(link: Interposer, wire: Wire) -> None:
+    def test(link: Interposer, wire: Wire) -> None:
         toxics = [Toxic(), Toxic()]
         expected: dict[int, str] = {}
         up = hello()
@@ -229,6 +229,7 @@ def test_the_requests_in_flight_are_known_whatever_the_chunks(seed: int) -> None
 async def test_a_toxic_begins_with_the_next_message(autojump_clock: MockClock, nursery: trio.Nursery) -> None:
     """Put in force within a frame it lets the rest of that pass at once, and holds back what begins after it."""
     wire = Wire()
+    await trio.lowlevel.checkpoint()
     link = Interposer(wire, nursery)
     first, second = hello() + large(1, 5), reply(2)
     wire.deliver(first[:40])
@@ -247,6 +248,7 @@ async def test_a_toxic_begins_with_the_next_message(autojump_clock: MockClock, n
 async def test_half_an_opening_is_let_go_when_the_last_toxic_is(nursery: trio.Nursery, direction: Direction) -> None:
     """Bytes that are kept to see what they are go on at once, and the rest after them."""
     wire = Wire()
+    await trio.lowlevel.checkpoint()
     link = Interposer(wire, nursery)
     toxic = Toxic()
     link.add(toxic, direction)
@@ -274,6 +276,7 @@ async def test_half_an_opening_is_let_go_when_the_last_toxic_is(nursery: trio.Nu
 async def test_nothing_is_read_ahead_for_what_is_left_over(nursery: trio.Nursery) -> None:
     """With the last toxic gone what was read by then is handed over, and only then is more received."""
     wire = Wire()
+    await trio.lowlevel.checkpoint()
     link = Interposer(wire, nursery)
     toxic = Stall(every())
     link.add(toxic, DOWN)
@@ -291,6 +294,7 @@ async def test_nothing_is_read_ahead_for_what_is_left_over(nursery: trio.Nursery
 async def test_a_link_holds_no_more_than_its_bound(nursery: trio.Nursery) -> None:
     """In either direction: beyond it the sender is told to wait, and the worker's bytes stay where they are."""
     wire = Wire()
+    await trio.lowlevel.checkpoint()
     link = Interposer(wire, nursery)
     link.add(Stall(every()), UP)
     link.add(Stall(every()), DOWN)
@@ -386,6 +390,7 @@ async def test_an_error_comes_behind_what_is_held(autojump_clock: MockClock, nur
 async def test_a_transport_that_breaks_is_told_to_the_sender_at_once(nursery: trio.Nursery) -> None:
     """The error comes from the send that met it, and from every later one."""
     wire = Wire()
+    await trio.lowlevel.checkpoint()
     link = Interposer(wire, nursery)
     link.add(Toxic(), UP)
     wire.broken = BrokenPipeError(32, "gone")

@@ -46,7 +46,7 @@ def heard(toxic: Toxic, *items: bytes, asked: int = 0) -> bytes:
     """Return what a pool hears at once of what a worker says after its greeting, having asked so many requests."""
     got = b""
 
-    async def test(link: Interposer, wire: Wire) -> None:
+    def test(link: Interposer, wire: Wire) -> None:
         nonlocal got
         link.send(hello() + b"".join(request(number + 1) for number in range(asked)))
         wire.deliver(hello())
@@ -86,7 +86,7 @@ def test_only_what_fits_is_counted() -> None:
     """Other kinds of message neither are hit nor count."""
     sent: list[bytes] = []
 
-    async def test(link: Interposer, wire: Wire) -> None:
+    def test(link: Interposer, wire: Wire) -> None:
         link.send(hello())
         link.add(Drop(every(nth=2, fits=lambda message: message.kind is Kind.CANCEL)), UP)
         link.send(request(1) + cancel(1) + request(2) + cancel(2) + request(3))
@@ -100,7 +100,7 @@ def test_commands_are_known_by_name_in_both_directions() -> None:
     """A reply has the command of its request, one with large buffers too."""
     seen: list[tuple[Kind, int | None, str | None]] = []
 
-    async def test(link: Interposer, wire: Wire) -> None:
+    def test(link: Interposer, wire: Wire) -> None:
         def note(message: object) -> bool:
             seen.append((message.kind, message.wire_id, message.command))  # type: ignore[attr-defined]
             return False
@@ -207,7 +207,7 @@ def test_slices_are_sends_of_their_own() -> None:
     """What goes to the worker is sent slice by slice."""
     sent: list[bytes] = []
 
-    async def test(link: Interposer, wire: Wire) -> None:
+    def test(link: Interposer, wire: Wire) -> None:
         link.add(Slice(every(), lambda: 10, 0.0), UP)
         link.send(hello() + request(1))
         sent.extend(wire.sends)
@@ -360,7 +360,7 @@ def test_what_a_toxic_keeps_goes_on_in_order_when_it_is_taken_away(cut: int) -> 
     """Also in the middle of the second message: nothing is swapped then, and nothing lost."""
     big = large(2, 5)
 
-    async def test(link: Interposer, wire: Wire) -> None:
+    def test(link: Interposer, wire: Wire) -> None:
         link.send(hello() + request(1) + request(2))
         wire.deliver(hello())
         read(link)
@@ -379,7 +379,7 @@ def test_a_dropped_message_is_dropped_to_its_end() -> None:
     """Taken away in the middle of one, the toxic swallows the rest of that and nothing more."""
     big = large(2, 5)
 
-    async def test(link: Interposer, wire: Wire) -> None:
+    def test(link: Interposer, wire: Wire) -> None:
         wire.deliver(hello())
         read(link)
         toxic = Drop(every(nth=2, count=9))

@@ -72,7 +72,7 @@ def play(window: Window, sent: bytes, said: bytes = b"", **fields: Any) -> Scene
     """Send to the worker, then hear what it says, with a window on the link."""
     scenes: list[Scene] = []
 
-    async def test(link: Interposer, wire: Wire) -> None:
+    def test(link: Interposer, wire: Wire) -> None:
         scene = Scene(link, wire, **fields)
         scenes.append(scene)
         scene.greet()
@@ -150,7 +150,7 @@ def test_w7_is_after_half_of_the_reply() -> None:
 def test_w8_is_when_all_of_the_reply_has_left_the_worker_and_none_is_heard(cut: int) -> None:
     """Half a reply is kept until the other half has come; then the worker dies, and all of it is heard."""
 
-    async def test(link: Interposer, wire: Wire) -> None:
+    def test(link: Interposer, wire: Wire) -> None:
         scene = Scene(link, wire)
         scene.greet()
         moment, _ = scene.watch(Window.W8)
@@ -170,7 +170,7 @@ def test_w8_is_when_all_of_the_reply_has_left_the_worker_and_none_is_heard(cut: 
 def test_w9_is_within_the_receive_of_the_last_byte() -> None:
     """All of the reply is in the pool's hands, and nothing behind it."""
 
-    async def test(link: Interposer, wire: Wire) -> None:
+    def test(link: Interposer, wire: Wire) -> None:
         scene = Scene(link, wire)
         scene.greet()
         moment, _ = scene.watch(Window.W9)
@@ -188,7 +188,7 @@ def test_w9_is_within_the_receive_of_the_last_byte() -> None:
 def test_w10_is_when_the_ready_frame_has_come_and_is_not_heard() -> None:
     """In its place comes the end."""
 
-    async def test(link: Interposer, wire: Wire) -> None:
+    def test(link: Interposer, wire: Wire) -> None:
         scene = Scene(link, wire)
         moment, _ = scene.watch(Window.W10)
         link.send(hello())
@@ -233,7 +233,7 @@ def test_the_nth_is_asked_for_each_time() -> None:
 def test_a_window_that_is_taken_away_kills_nobody() -> None:
     """Also when the request is on its way and stands before the moment."""
 
-    async def test(link: Interposer, wire: Wire) -> None:
+    def test(link: Interposer, wire: Wire) -> None:
         scene = Scene(link, wire)
         scene.greet()
         moment, direction = scene.watch(Window.W4)
@@ -264,5 +264,6 @@ def test_a_reply_that_is_kept_goes_on_when_its_window_is_taken_away() -> None:
         wire.deliver(ANSWERED[20:])
         assert read_now(link) == ANSWERED[20:]
         assert scene.deeds == []
+        await trio.lowlevel.checkpoint()
 
     on_link(test)
