@@ -118,7 +118,8 @@ def tasks(pid: int) -> list[int]:
 
 
 def command(pid: int) -> list[str]:
-    """Return the words it was started with."""
+    """Return the words it was started with; none of a zombie, and none while it is only just being started."""
     with suppress(FileNotFoundError, ProcessLookupError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+        text = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+        return text.removesuffix("\0").split("\0") if text else []
     return []
