@@ -96,24 +96,31 @@ def _steps(path: str) -> list[str | int]:
     return steps if position == len(path) else []
 
 
-def _put(mapping: Any, steps: Sequence[str | int], value: object, path: str) -> None:
-    place = mapping
+def _put(mapping: dict[str, Any], steps: Sequence[str | int], value: object, path: str) -> None:
+    place: Any = mapping
     for step, following in pairwise(steps):
-        if isinstance(place, dict) and isinstance(step, str):
+        if _is_table(place) and isinstance(step, str):
             # A table that the scenario leaves out may still be set; what it may hold, its reading says.
             place = place.setdefault(step, [] if isinstance(following, int) else {})
-        elif isinstance(place, list) and isinstance(step, int) and step < len(place):
+        elif _has(place, step):
             place = place[step]
         else:
             raise BadSetting(f"--set: the scenario has no {path}")
     last = steps[-1]
-    if isinstance(place, dict) and isinstance(last, str):
-        place[last] = value
-        return
-    if isinstance(place, list) and isinstance(last, int) and last < len(place):
-        place[last] = value
-        return
-    raise BadSetting(f"--set: the scenario has no {path}")
+    if not (_is_table(place) and isinstance(last, str)) and not _has(place, last):
+        raise BadSetting(f"--set: the scenario has no {path}")
+    place[last] = value
+
+
+def _is_table(place: Any) -> bool:
+    return isinstance(place, dict)
+
+
+def _has(place: Any, step: str | int) -> bool:
+    if not isinstance(place, list) or not isinstance(step, int):
+        return False
+    items: list[Any] = place
+    return step < len(items)
 
 
 def _value(text: str) -> object:

@@ -174,11 +174,11 @@ class Client:
             idempotent=operation.idempotent,
             timeout=operation.timeout,
         )
+        lost = False
         with trio.CancelScope() as scope:
             if request.cancel_after is not None:
                 scope.deadline = trio.current_time() + request.cancel_after
             self._scopes[request.index] = scope
-            lost = False
             try:
                 lost = await self._asked(request, call)
             finally:

@@ -186,8 +186,8 @@ class _Control:
             whole = data[: data.rfind(b"\n") + 1]
             file.truncate(len(whole))
             lines = whole.splitlines()
-            first = json.loads(lines[0]) if lines else {}
-            last = json.loads(lines[-1])["t"] if lines else 0.0
+            first: dict[str, Any] = json.loads(lines[0]) if lines else {}
+            last: float = json.loads(lines[-1])["t"] if lines else 0.0
             for number, record in enumerate(self._records, start=len(lines)):
                 at = record.pop("monotonic_ns")
                 seconds = (at - first.get("monotonic_ns", at)) / 1e9 + first.get("t", 0.0)

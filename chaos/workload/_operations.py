@@ -57,7 +57,7 @@ def perform(
     _agent.step(BEGIN, request, operation)
     if args.get("service"):
         time.sleep(args["service"])
-    done = {} if job is None else job()
+    done: Mapping[str, Any] = {} if job is None else job()
     reply: dict[str, Any] = {**done, "request": request, "nonce": nonce, "session": None, "pid": os.getpid()}
     if state is not None:
         # Named by whoever used it first: a state that is handed on to another session still says whose it was.

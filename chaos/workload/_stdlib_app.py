@@ -22,7 +22,8 @@ def index(session: Session, args: dict[str, Any]) -> dict[str, Any]:
     """Count the modules, classes and functions of some files."""
 
     def count() -> dict[str, Any]:
-        counted = [count_file(os.path.join(args["directory"], name)) for name in args["files"]]
+        files: list[str] = args["files"]
+        counted = [count_file(os.path.join(args["directory"], name)) for name in files]
         totals = [sum(counts[place] for counts in counted) for place in range(3)]
         return {"counts": totals, "package": os.path.basename(args["directory"])}
 

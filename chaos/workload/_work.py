@@ -83,11 +83,13 @@ class Register:
 def shown(value: Any) -> Any:
     """Return a value as the history keeps it: of bytes their number and digest, for a run may carry gigabytes."""
     if isinstance(value, dict):
-        return {name: shown(each) for name, each in value.items()}
+        fields: dict[Any, Any] = value
+        return {name: shown(each) for name, each in fields.items()}
     if isinstance(value, (bytes, bytearray, memoryview)):
-        return {"bytes": len(value), "sha256": hashlib.sha256(value).hexdigest()}
+        data = bytes(cast("bytes", value))
+        return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     if isinstance(value, (list, tuple)):
-        return [shown(each) for each in value]
+        return [shown(each) for each in cast("list[Any]", value)]
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return repr(value)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from chaos.faults._injection import Victim
     from chaos.scenario._fault import FaultSpec
     from chaos.scenario._plan import Plan, Strike
+    from chaos.targets._target import Call
 
 
 class Workers:
@@ -46,7 +47,7 @@ class Workers:
     def pids(self) -> Sequence[int]:
         return self.workers
 
-    async def call(self, _call: object) -> Any:
+    async def call(self, call: Call) -> Any:
         raise NotImplementedError
 
     async def end_session(self, session: str) -> None:
