@@ -164,9 +164,10 @@ format: $(DEV)
 
 async: $(DEV)
 	@echo 'flake8-async'
-	@$(BIN)/flake8-async --enable='$(ASYNC_LIBRARY)' --async200-blocking-calls='$(ASYNC_BLOCKING)' \
-		--startable-in-context-manager='$(ASYNC_STARTABLE)' $(SOURCES)
-	@$(BIN)/flake8-async --enable='$(ASYNC_CORRECT)' --async200-blocking-calls='$(ASYNC_BLOCKING)' $(TESTS)
+	@printf '%s\n' $(SOURCES) | xargs -P 2 -n 40 $(BIN)/flake8-async --enable='$(ASYNC_LIBRARY)' \
+		--async200-blocking-calls='$(ASYNC_BLOCKING)' --startable-in-context-manager='$(ASYNC_STARTABLE)'
+	@printf '%s\n' $(TESTS) | xargs -P 2 -n 40 $(BIN)/flake8-async --enable='$(ASYNC_CORRECT)' \
+		--async200-blocking-calls='$(ASYNC_BLOCKING)'
 
 mypy: $(DEV)
 	$(BIN)/mypy

@@ -119,8 +119,7 @@ def _is_table(place: Any) -> bool:
 def _has(place: Any, step: str | int) -> bool:
     if not isinstance(place, list) or not isinstance(step, int):
         return False
-    items: list[Any] = place
-    return step < len(items)
+    return step < len(place)  # pyright: ignore[reportUnknownArgumentType]  # a list of whatever a scenario holds
 
 
 def _value(text: str) -> object:

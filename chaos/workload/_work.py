@@ -83,8 +83,7 @@ class Register:
 def shown(value: Any) -> Any:
     """Return a value as the history keeps it: of bytes their number and digest, for a run may carry gigabytes."""
     if isinstance(value, dict):
-        fields: dict[Any, Any] = value
-        return {name: shown(each) for name, each in fields.items()}
+        return _shown_fields(value)  # pyright: ignore[reportUnknownArgumentType]  # a mapping of whatever came back
     if isinstance(value, (bytes, bytearray, memoryview)):
         data = bytes(cast("bytes", value))
         return {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
@@ -93,6 +92,10 @@ def shown(value: Any) -> Any:
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     return repr(value)
+
+
+def _shown_fields(value: Mapping[Any, Any]) -> dict[Any, Any]:
+    return {name: shown(each) for name, each in value.items()}
 
 
 def work_of(kind: str) -> Work:

@@ -93,7 +93,7 @@ class Stage:
         try:
             yield done
         finally:
-            await trio.sleep(self.heal_time)
+            await trio.sleep(self.heal_time)  # noqa: ASYNC102  # shielded by who leaves it, and tried without its limit
             self.at_heal()
             self.deeds.append((self.history.now, f"{spec.name} healed", ()))
 
