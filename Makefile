@@ -89,12 +89,12 @@ $(RUN): pyproject.toml $(CONSTRAINTS)
 
 $(DEV): $(RUN)
 	@echo 'installing the development tools'
-	@$(PIP) -e .[chaos,docs,dspy,testing,dev]
+	@$(PIP) -e .[chaos,docs,dspy,testing,bench,dev]
 	@touch $@
 
 $(MUTATION): $(DEV)
 	@echo 'installing what makes mutants'
-	@$(PIP) -e .[chaos,docs,dspy,testing,dev,mutation]
+	@$(PIP) -e .[chaos,docs,dspy,testing,bench,dev,mutation]
 	@touch $@
 
 demo: $(RUN)

@@ -11,12 +11,16 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+NOT_INSTALLED = "not installed"
+"""Instead of a version."""
+
+
 def installed(distribution: str) -> str:
     """Return the version of an installed distribution; a source tree that was never installed has none."""
     try:
         return version(distribution)
     except PackageNotFoundError:
-        return "not installed"
+        return NOT_INSTALLED
 
 
 def environment() -> Mapping[str, object]:

@@ -10,6 +10,7 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
 
+from .._about import NOT_INSTALLED
 from .._exits import EXIT_NO_INPUT, EXIT_PASS, EXIT_SIGNAL, EXIT_USAGE
 from .._experiment import analyze, carry_out, directory_for, plan_of
 from .._output import Console, write_text
@@ -92,10 +93,7 @@ def _carried_out(
     plan: Plan, replay: str, arguments: argparse.Namespace, console: Console
 ) -> tuple[int, tuple[Path, Reports] | None]:
     """Carry out a plan and report on it; return the exit code, and what came of it unless nothing did."""
-    try:
-        target_named(arguments.target)
-    except ValueError as exc:
-        _refuse(f"--target: {exc}")
+    _check_target(arguments.target, plan)
     for line in _head(plan):
         console.say(line)
     with Terminations() as terminations, _directory(arguments.out, plan) as out:
@@ -111,6 +109,19 @@ def _carried_out(
             return EXIT_SIGNAL + (signal.SIGTERM if terminations.arrived else signal.SIGINT), None
         show(reports, out, console)
         return reports.results.exit_code, (out, reports)
+
+
+def _check_target(name: str, plan: Plan) -> None:
+    """Refuse a kind of pool that is not there, or cannot do this."""
+    try:
+        target = target_named(name)
+    except ValueError as exc:
+        _refuse(f"--target: {exc}")
+    if target.version == NOT_INSTALLED:
+        _refuse(f"--target: {name} is not installed: pip install 'trio_pool[bench]'")
+    kind = plan.scenario.workload.kind
+    if target.workloads is not None and kind not in target.workloads:
+        _refuse(f"--target: workers of {name} do {', '.join(sorted(target.workloads))}, not {kind}")
 
 
 @contextmanager

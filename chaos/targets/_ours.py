@@ -71,6 +71,7 @@ class Ours:
 
     name = "trio_pool"
     sessions = True
+    workloads: frozenset[str] | None = None
 
     @property
     def version(self) -> str:

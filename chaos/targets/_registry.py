@@ -5,13 +5,25 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ._ours import Ours
+from ._peers_async import AnyioTarget, ParallelTarget
+from ._peers_threads import LokyTarget, PebbleTarget, ProcessPoolExecutorTarget, StandardPoolTarget
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from ._target import Target
 
-TARGETS: Mapping[str, Target] = {target.name: target for target in (Ours(),)}
+_ALL: Sequence[Target] = (
+    Ours(),
+    ProcessPoolExecutorTarget(),
+    StandardPoolTarget(),
+    LokyTarget(),
+    PebbleTarget(),
+    ParallelTarget(),
+    AnyioTarget(),
+)
+
+TARGETS: Mapping[str, Target] = {target.name: target for target in _ALL}
 
 
 def target_named(name: str) -> Target:

@@ -104,6 +104,11 @@ class Target(Protocol):
         """Whether it has sessions whose state lives in one worker."""
         ...
 
+    @property
+    def workloads(self) -> frozenset[str] | None:
+        """The kinds of workload its workers can do; None for any."""
+        ...
+
     def open(self, setup: Setup) -> AbstractAsyncContextManager[OpenTarget]:
         """Open a pool of that kind; leaving closes it as its users would."""
         ...
