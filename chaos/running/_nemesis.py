@@ -176,8 +176,11 @@ class Nemesis:
         limits = self._plan.scenario.limits
         why = ""
         told = False
+        over = self._over
         with trio.move_on_after(AIM_LIMIT):
             while True:
+                if over.is_set():
+                    raise FaultMissed(f"{why}, until everything was to heal")
                 if self._active >= limits.max_concurrent_faults:
                     why = f"{self._active} faults last already"
                 elif not spec.aims:

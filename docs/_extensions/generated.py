@@ -18,7 +18,12 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx.util.docutils import SphinxDirective
 
-from chaos._words import PROMISES
+from chaos.checking._table import CHECKERS
+from chaos.scenario._catalogue import fault_kinds
+from chaos.scenario._fault import FaultSpec
+from chaos.scenario._metrics import METRICS
+from chaos.scenario._reading import read_file
+from chaos.scenario._shipped import shipped
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -166,14 +171,58 @@ def parameters(function: Any) -> Iterator[str]:
         yield text.replace("'", "").replace("Ellipsis", "…")
 
 
-class PromisesTable(GeneratedDirective):
-    """``promises-table``: what a run of the chaos harness checks, in the words of its report."""
+class CheckersTable(GeneratedDirective):
+    """``checkers-table``: what a run of the chaos harness is held to."""
 
     def make(self) -> list[nodes.Node]:
         """Make the table."""
-        rows = ["| promise | in full |", "|---|---|"]
-        rows += [f"| {short} | {full} |" for short, full in PROMISES.values()]
+        rows = ["| checker | what it is called | what must hold | guarantee |", "|---|---|---|---|"]
+        for checker in CHECKERS:
+            guarantee = "" if checker.guarantee is None else str(checker.guarantee)
+            rows.append(f"| {checker.number} | {checker.name} | {cell(checker.rule)} | {guarantee} |")
         return self.parse_text_to_nodes("\n".join(rows))
+
+
+class FaultsTable(GeneratedDirective):
+    """``faults-table``: the kinds of fault there are."""
+
+    def make(self) -> list[nodes.Node]:
+        """Make the table."""
+        common = {field.name for field in attrs.fields(FaultSpec)}
+        rows = ["| kind | what happens | settings | how it is done |", "|---|---|---|---|"]
+        for kind, cls in fault_kinds().items():
+            own = ", ".join(f"`{field.name}`" for field in attrs.fields(cls) if field.name not in common)
+            rows.append(f"| `{kind}` | {cell(cls.summary)} | {own} | {cell(cls.mechanism)} |")
+        return self.parse_text_to_nodes("\n".join(rows))
+
+
+class MetricsTable(GeneratedDirective):
+    """``metrics-table``: the metrics that expressions may name."""
+
+    def make(self) -> list[nodes.Node]:
+        """Make the table."""
+        rows = ["| metric | meaning | while the run lasts | of a window |", "|---|---|---|---|"]
+        for metric in METRICS:
+            live, windowed = ("yes" if known else "" for known in (metric.live, metric.windowed))
+            rows.append(f"| `{metric.name}` | {cell(metric.meaning)} | {live} | {windowed} |")
+        return self.parse_text_to_nodes("\n".join(rows))
+
+
+class ScenariosTable(GeneratedDirective):
+    """``scenarios-table``: the scenarios that come with the harness."""
+
+    def make(self) -> list[nodes.Node]:
+        """Make the table."""
+        rows = ["| scenario | what happens | seconds | groups |", "|---|---|---|---|"]
+        for name, path in shipped().items():
+            scenario = read_file(path)
+            rows.append(f"| `{name}` | {cell(scenario.summary)} | {scenario.duration:g} | {', '.join(scenario.tags)} |")
+        return self.parse_text_to_nodes("\n".join(rows))
+
+
+def cell(text: str) -> str:
+    """Return a docstring's text as it can stand in a table."""
+    return markdown(text).replace("|", "\\|")
 
 
 class ProgramOutput(GeneratedDirective):
@@ -208,6 +257,9 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("example", Example)
     app.add_directive("fields-table", FieldsTable)
     app.add_directive("commands-table", CommandsTable)
-    app.add_directive("promises-table", PromisesTable)
+    app.add_directive("checkers-table", CheckersTable)
+    app.add_directive("faults-table", FaultsTable)
+    app.add_directive("metrics-table", MetricsTable)
+    app.add_directive("scenarios-table", ScenariosTable)
     app.add_directive("program-output", ProgramOutput)
     return {"parallel_read_safe": True}

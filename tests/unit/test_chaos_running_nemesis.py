@@ -238,6 +238,19 @@ async def test_a_fault_waits_for_its_victim(stage: Stage, autojump_clock: MockCl
     assert 2.0 <= stage.deeds[0][0] < 2.1
 
 
+async def test_nothing_strikes_once_all_is_to_heal(stage: Stage, autojump_clock: MockClock) -> None:
+    """A fault that still waits for its victim then has missed it."""
+    stage.workers.workers.clear()
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.run, plan(scenario(kill()), strikes=[strike("k", 1.0)]))
+        await trio.sleep(2.0)
+        assert stage.nemesis is not None
+        stage.nemesis.heal()
+        stage.workers.workers.append(13)
+    assert stage.deeds == []
+    assert [record["why"] for record in stage.told("missed")] == ["no worker is serving, until everything was to heal"]
+
+
 async def test_a_victim_that_is_gone_is_a_miss(stage: Stage, autojump_clock: MockClock) -> None:
     """As the injector says."""
 

@@ -59,6 +59,7 @@ def open_plan(rate: float, duration: float, seed: int, arrivals: Arrivals = Arri
     return make_plan(plain(phases=(phase,), faults=()), seed)
 
 
+@pytest.mark.document("F-005")
 @few
 @given(scenario=scenarios(), seed=seeds)
 def test_the_same_seed_gives_the_same_plan_byte_for_byte(scenario: Scenario, seed: int) -> None:
