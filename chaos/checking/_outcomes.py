@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from ..evidence._evidence import Ending
 from ..scenario._fault import Capability
-from ._cases import Cases, count
+from ._cases import Cases, count, idle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -62,6 +62,8 @@ def conservation(evidence: Evidence) -> Answer:
 
 def typed_errors(evidence: Evidence) -> Answer:
     """Every error is a public one, says what is known of the execution, and is no group."""
+    if not evidence.tells and evidence.start.get("target") != "trio_pool":
+        return idle("what errors there are of another pool's is its own affair")
     cases = Cases()
     errors = 0
     gave_up: int | None = None

@@ -29,6 +29,9 @@ BENCHMARKS = (
 MAX_SEED = 2**63 - 1
 """Whatever reads results.json can hold it."""
 
+# Those of `chaos.comparison._situations.Situation`, likewise.
+SITUATIONS = ("idle-kill", "busy-kill", "freeze", "memory", "poison", "application-death")
+
 FORMATS = ("text", "html", "md", "json", "junit", "hgrm")
 
 EXIT_CODES = """\
@@ -282,6 +285,25 @@ def _add_measuring(command: Callable[..., argparse.ArgumentParser]) -> None:
         help="how often each of the others is measured at the most (default: 1000)",
     )
     bench.add_argument("--json", type=Path, metavar="FILE", help="write the results, in seconds, to this file as well")
+
+    pools = command(
+        "compare-pools",
+        "put trio_pool and six other pools through the same mishaps, side by side",
+        "Have a worker killed while it is idle and while it is busy, have one frozen, run a request into its worker's\n"
+        "memory limit, send one that kills its worker, and kill the application: in each pool that is installed,\n"
+        "under light load, each in a process of its own. Prints what each cost: requests failed, time to recover,\n"
+        "processes left behind. Exit code 2 if there is a pool of which something could not be found out.",
+    )
+    pools.add_argument("--only", action="append", metavar="POOL", help="this one (see `list targets`); may be repeated")
+    pools.add_argument(
+        "--situation", choices=SITUATIONS, action="append", metavar="S", help="one of: %(choices)s; may be repeated"
+    )
+    pools.add_argument("--repeat", type=_count, default=3, metavar="N", help="how often each (default: 3)")
+    pools.add_argument(
+        "--jobs", type=_count, default=2, metavar="J", help="how many at a time (default: 2); more disturb each other"
+    )
+    pools.add_argument("--json", type=_path, metavar="FILE", help="write everything, in seconds, to this file as well")
+    pools.add_argument("--markdown", type=_path, metavar="FILE", help="write the tables to this file as well")
 
 
 def _add_seed(parser: argparse.ArgumentParser) -> None:

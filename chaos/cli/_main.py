@@ -56,6 +56,10 @@ def _command(name: str) -> Command:
         from . import _judging
 
         return {"analyze": _judging.analyze, "report": _judging.report, "compare": _judging.compare}[name]
+    if name == "compare-pools":
+        from . import _comparing
+
+        return {"compare-pools": _comparing.compare_pools}[name]
     if name == "bench":
         from . import _measuring
 

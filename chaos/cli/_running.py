@@ -10,7 +10,6 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from .._about import NOT_INSTALLED
 from .._exits import EXIT_NO_INPUT, EXIT_PASS, EXIT_SIGNAL, EXIT_USAGE
 from .._experiment import analyze, carry_out, directory_for, plan_of
 from .._output import Console, write_text
@@ -21,7 +20,7 @@ from ..reporting._reports import Format
 from ..running._lines import Lines
 from ..scenario._drawing import draw
 from ..scenario._plan_file import read_plan, sha256
-from ..targets._registry import target_named
+from ..targets._registry import missing, target_named
 from ._selection import select
 
 if TYPE_CHECKING:
@@ -117,7 +116,7 @@ def _check_target(name: str, plan: Plan) -> None:
         target = target_named(name)
     except ValueError as exc:
         _refuse(f"--target: {exc}")
-    if target.version == NOT_INSTALLED:
+    if missing(target):
         _refuse(f"--target: {name} is not installed: pip install 'trio_pool[bench]'")
     kind = plan.scenario.workload.kind
     if target.workloads is not None and kind not in target.workloads:

@@ -76,7 +76,15 @@ async def watch_over(plan: Plan, directory: Path, *, target: str, replay: str, v
         stack.callback(here.close)
         try:
             process = await trio.lowlevel.open_process(
-                [sys.executable, "-m", f"{__package__}._application", str(directory), target, replay],
+                # No main module with a file: some pools have each worker import that again, or try to.
+                [
+                    *(
+                        sys.executable,
+                        "-c",
+                        f"import sys; from {__package__}._application import main; sys.exit(main())",
+                    ),
+                    *(str(directory), target, replay),
+                ],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

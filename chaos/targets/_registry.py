@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._about import NOT_INSTALLED
 from ._ours import Ours
 from ._peers_async import AnyioTarget, ParallelTarget
 from ._peers_threads import LokyTarget, PebbleTarget, ProcessPoolExecutorTarget, StandardPoolTarget
@@ -24,6 +25,11 @@ _ALL: Sequence[Target] = (
 )
 
 TARGETS: Mapping[str, Target] = {target.name: target for target in _ALL}
+
+
+def missing(target: Target) -> bool:
+    """Return whether a kind of pool cannot be had because its distribution is not installed; ours need not be."""
+    return target.version == NOT_INSTALLED and not isinstance(target, Ours)
 
 
 def target_named(name: str) -> Target:
