@@ -107,19 +107,22 @@ class Cell:
         }
         began = time.monotonic()
         error: str | None = None
-        late = False
+        late = given_up = False
         pid: int | None = None
         try:
             reply = await self._opened.call(Call(command=operation, args=args, timeout=TIMEOUT))
             pid = reply["pid"]
         except trio.Cancelled:
+            # It is time to go home. Whoever has not waited for long has not been let down.
             error, late = "no answer", True
+            given_up = time.monotonic() - began < TIMEOUT
             raise
         except Exception as exc:  # whatever a pool raises is its answer
             error, late = type(exc).__name__, isinstance(exc, LATE)
         finally:
             self._victim_waits = self._victim_waits and not victim
-            self.asked.append(Asked(began, time.monotonic(), victim, error, late, pid))
+            if not given_up:
+                self.asked.append(Asked(began, time.monotonic(), victim, error, late, pid))
         if pid is not None and self.struck is not None and began >= self.struck:
             self._serving.add(pid)
         await trio.lowlevel.checkpoint()

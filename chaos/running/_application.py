@@ -306,7 +306,3 @@ def main() -> int:
         sys.stderr.write(f"{exc}\n")
         return 74
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -39,6 +39,8 @@ _SLACK = 120.0
 
 _GLANCE = 0.1
 
+_PROGRAM = f"import sys; from {__package__}._application import main; sys.exit(main())"
+
 
 @attrs.frozen(kw_only=True)
 class Ended:
@@ -77,14 +79,7 @@ async def watch_over(plan: Plan, directory: Path, *, target: str, replay: str, v
         try:
             process = await trio.lowlevel.open_process(
                 # No main module with a file: some pools have each worker import that again, or try to.
-                [
-                    *(
-                        sys.executable,
-                        "-c",
-                        f"import sys; from {__package__}._application import main; sys.exit(main())",
-                    ),
-                    *(str(directory), target, replay),
-                ],
+                [sys.executable, "-c", _PROGRAM, str(directory), target, replay],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
