@@ -152,6 +152,7 @@ class Cell:
         """Make requests before anything happens; return whether all went well."""
 
         async def caller() -> None:
+            await trio.lowlevel.checkpoint()
             for _ in range(WARM_ROUNDS):
                 await self.ask()
 
