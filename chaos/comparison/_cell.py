@@ -172,6 +172,7 @@ class Cell:
     async def happen(self, situation: Situation, repetition: int) -> None:
         """Have it happen under load, and see what comes of it."""
         with trio.CancelScope() as scope:
+            await trio.lowlevel.checkpoint()
             async with trio.open_nursery() as nursery:
                 if situation is Situation.IDLE_KILL:
                     # All have their answers, so whoever it is, it is idle.
@@ -184,6 +185,7 @@ class Cell:
                 if situation in (Situation.BUSY_KILL, Situation.FREEZE):
                     nursery.start_soon(self.victim, "work", VICTIM_SERVICE)
                     with trio.fail_after(TIMEOUT):
+                        await trio.lowlevel.checkpoint()
                         while (pid := self.home()) is None:  # noqa: ASYNC110  # nobody tells
                             await trio.sleep(GLANCE)
                     # The others are in the middle of something.

@@ -74,6 +74,7 @@ class Comparison:
         started, began, load = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), time.monotonic(), os.getloadavg()[0]
 
         async def work() -> None:
+            await trio.lowlevel.checkpoint()
             for job in waiting:
                 self._results[job] = await self._cell(job)
                 self._done(self._results[job], len(self._results), len(every))
@@ -96,7 +97,9 @@ class Comparison:
                 ended = await self._application(job, directory, mark)
                 left = await self._leftovers(mark, ended)
             finally:
-                await self._sweep(mark)
+                # Nobody else would do it. Killing takes no time; the kernel is given some.
+                with trio.move_on_after(LEFT_LIMIT, shield=True):
+                    await self._sweep(mark)
             return _result(job, directory, left)
 
     async def _application(self, job: _Job, directory: Path, mark: str) -> float:
@@ -148,13 +151,13 @@ class Comparison:
         return _Left(count, time.monotonic() - ended if count else 0.0, 0)
 
     async def _sweep(self, mark: str) -> None:
-        """Kill what is left, and wait until it is gone; shielded, for nobody else would do it."""
-        with trio.move_on_after(LEFT_LIMIT, shield=True):
-            while living := self._living(mark):
-                for pid in living:
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-                await trio.sleep(_GLANCE)
+        """Kill what is left, and wait until it is gone."""
+        await trio.lowlevel.checkpoint()
+        while living := self._living(mark):
+            for pid in living:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            await trio.sleep(_GLANCE)
 
     def _living(self, mark: str) -> list[int]:
         """Return the processes of a cell that live, and collect the dead ones that came to us."""
