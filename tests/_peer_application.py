@@ -51,4 +51,4 @@ async def main(name: str, ledger: str) -> None:
 
 # Not to be run by workers, of which some import their application's main module.
 if __name__ == "__main__":
-    trio.run(main, *sys.argv[1:3])
+    trio.run(main, sys.argv[1], sys.argv[2])

@@ -59,7 +59,7 @@ def test_a_table_shows_the_middle_with_the_worst_behind_it() -> None:
 
 def test_the_death_of_the_application_has_a_table_of_its_own() -> None:
     """Nobody is left to ask, so only processes count."""
-    dead = {"situation": Situation.APPLICATION}
+    dead: dict[str, Any] = {"situation": Situation.APPLICATION}
     text = markdown(compared(cell(**dead), cell("other", left=5, left_for=math.inf, stayed=3, **dead)))
     assert "| pool | left behind | the last gone after | killed after 3 s |\n|---|---|---|---|\n" in text
     assert "| one | 0 | 0.00 s | 0 |\n| other | 5 | > 3 s | 3 |\n" in text
