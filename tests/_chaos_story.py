@@ -62,7 +62,7 @@ class Story:
         self.log: str | None = None
         self.executions = 0
         self.numbers = 0
-        self.note("run", "start", plan="", scenario="story", seed=1, target="ours", monotonic_ns=0)
+        self.note("run", "start", plan="", scenario="story", seed=1, target="trio_pool", monotonic_ns=0)
 
     def note(self, src: str, kind: str, /, *, at: float | None = None, **fields: Any) -> Record:
         """Write a record."""

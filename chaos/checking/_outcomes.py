@@ -62,7 +62,7 @@ def conservation(evidence: Evidence) -> Answer:
 
 def typed_errors(evidence: Evidence) -> Answer:
     """Every error is a public one, says what is known of the execution, and is no group."""
-    if not evidence.tells and evidence.start.get("target") != "trio_pool":
+    if not evidence.tells and evidence.start.get("target", "trio_pool") != "trio_pool":
         return idle("what errors there are of another pool's is its own affair")
     cases = Cases()
     errors = 0

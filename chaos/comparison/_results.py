@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import attrs
 
@@ -160,11 +160,19 @@ def _row(pool: str, situation: Situation, cells: Sequence[CellResult]) -> Row:
     )
 
 
-def _finite(value: object) -> object:
+def _finite(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
-        return {str(name): _finite(each) for name, each in value.items()}
+        return _finite_fields(value)  # pyright: ignore[reportUnknownArgumentType]  # as in `_finite_items`
     if isinstance(value, (list, tuple)):
-        return [_finite(each) for each in value]
+        return _finite_items(value)  # pyright: ignore[reportUnknownArgumentType]  # whatever a result is made of
     return value
+
+
+def _finite_fields(fields: Mapping[Any, Any]) -> dict[str, Any]:
+    return {str(name): _finite(each) for name, each in fields.items()}
+
+
+def _finite_items(items: Iterable[Any]) -> list[Any]:
+    return [_finite(each) for each in items]

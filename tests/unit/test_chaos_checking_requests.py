@@ -429,3 +429,12 @@ def test_without_timeouts_deadlines_are_idle() -> None:
     story = Story(pool={"timeout": float("inf")})
     story.served(0)
     assert story.says("C13") == "idle"
+
+
+def test_the_errors_of_another_kind_of_pool_are_its_own_affair() -> None:
+    """What our pool promises of its errors, no other does."""
+    story = Story()
+    story.records[0]["target"] = "loky"
+    story.invoke(0)
+    story.failed(0, "BrokenProcessPool", public=False)
+    assert story.says("C2") == "idle"

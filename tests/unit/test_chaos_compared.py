@@ -28,7 +28,7 @@ def compared(*cells: CellResult) -> Compared:
     return Compared(cells=cells, started="2026-01-01T00:00:00Z", seconds=10.0, load=(0.5, 1.0), environment={"cpus": 2})
 
 
-GOOD = {"asked": 84, "failed": 1, "next": 0.031, "again": 0.1, "usable": 4, "closed": 0.2}
+GOOD: dict[str, Any] = {"asked": 84, "failed": 1, "next": 0.031, "again": 0.1, "usable": 4, "closed": 0.2}
 
 
 def test_the_spread_has_the_middle_and_the_worst() -> None:
