@@ -114,7 +114,7 @@ class Model(ModelState):
         if worker is None or worker.holds is not call:
             return  # it died meanwhile
         if session is not None:
-            session.used = session.used or call.asked
+            session.used = True
             if self.sessions.get(session.name) is not session:
                 worker.wire.append(Call(0, Kind.CLEANUP))
         worker.left, worker.kill_at = True, self.now + GRACE
@@ -128,7 +128,6 @@ class Model(ModelState):
             call.state, call.result = State.OVER, "WorkerCrashed not_executed"
             return
         call.state, call.worker = State.RUNNING, worker
-        self.calls[lease].asked = True
         worker.wire.append(call)
         self.run(worker, seen)
 
@@ -288,8 +287,7 @@ class Model(ModelState):
         place = self.slots.get(worker.slot, Slot())
         held = worker.holds
         failure = None if held is None or not held.begun else self._judge(held, planned=planned)
-        touched = held is not None and (held.kind is not Kind.LEASE or held.asked)
-        if held is not None and held.session is not None and failure is not None and touched:
+        if held is not None and held.session is not None and failure is not None:
             held.session.used = True  # nobody can know
         for session in self.sessions.values():
             if session.home is worker:

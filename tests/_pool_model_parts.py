@@ -143,8 +143,6 @@ class Call:
     written: bool | None = False
     """A worker that is dead was written a byte of it; None if that worker died in the very moment."""
     granted_at: float = math.nan
-    asked: bool = False
-    """The holder of this lease has sent its worker something."""
     result: str | None = None
 
     @property

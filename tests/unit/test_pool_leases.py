@@ -5,14 +5,13 @@ from __future__ import annotations
 import gc
 import logging
 import math
-import signal
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
 import trio.testing
 
-from trio_pool import PoolTimeout, SessionLost, WorkerExited, open_pool
+from trio_pool import PoolTimeout, WorkerExited, open_pool
 from trio_pool.testing import MockPort
 
 if TYPE_CHECKING:
@@ -46,30 +45,6 @@ async def refused(pool: SessionPool, ask: Callable[[], Awaitable[object]]) -> st
 async def lease(pool: SessionPool, session_id: str | None = None) -> None:
     async with pool.checkout(session_id):
         pass
-
-
-@pytest.mark.parametrize("how", ["cancelled", "left at once", "died", "used", "used and died"])
-async def test_only_a_lease_that_sent_something_may_have_used_its_session(how: str, autojump_clock: MockClock) -> None:
-    """Else the session has no state that could be lost: when its worker dies it just moves."""
-    port = MockPort()
-    async with open_pool(launcher=port, size=1) as pool:
-        with trio.CancelScope() as scope:
-            if how == "cancelled":
-                scope.cancel()
-            async with pool.checkout("s") as worker:
-                if how.startswith("used"):
-                    await worker.send_command("ping")
-                if how.endswith("died"):
-                    port.workers[0].deliver(signal.SIGKILL)
-                    await trio.testing.wait_all_tasks_blocked()
-        for each in port.workers:
-            each.deliver(signal.SIGKILL)
-        await trio.testing.wait_all_tasks_blocked()
-        if how.startswith("used"):
-            with pytest.raises(SessionLost):
-                await pool.execute_in_session("s", "ping")
-        else:
-            assert (await pool.execute_in_session("s", "ping"))["status"] == "ok"
 
 
 # -- forgotten ---------------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ import trio
 from .._core._events import RequestRedispatched, RequestResult, RequestRetried, SessionForgotten
 from ._broadcasts import Errand
 from ._failures import closed_on, not_retried, session_ended, session_lost, undeliverable
-from ._leases import untouched
 from ._request import MAX_DISPATCHES
 from ._retries import judge
 
@@ -39,7 +38,7 @@ def settle(router: Router, worker: PoolWorker) -> None:
     begun = [request for request in requests if request.begun(worker)]
     errors: dict[Request, TrioPoolError] = dict(judge(router, worker, begun))
     for request in errors:
-        if request.session is not None and not request.answered and not untouched(request, worker):
+        if request.session is not None and not request.answered:
             # Nobody can know whether it touched the session's state, so it counts as use. A reply would have told.
             request.session.used = True
     bound = [session for session in router.sessions if session.incarnation == incarnation]

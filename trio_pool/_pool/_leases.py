@@ -49,8 +49,6 @@ class Borrower:
     warn_at: float = math.inf
     warned: bool = False
     dropped: bool = False
-    sent_before: int = 0
-    """The last wire id of the worker when it was granted."""
 
     def encloses(self, task: trio.lowlevel.Task | None) -> bool:
         """Tell whether the lease cannot end before this task does: it is the borrower, or runs in a nursery of his."""
@@ -78,7 +76,6 @@ class Leases:
         borrower = request.borrower
         if borrower is not None:
             borrower.since = trio.current_time()
-            borrower.sent_before = self._router.holder(request)[1].link.last_id
             borrower.warn_at = borrower.since + self._router.config.lease_warning
             self.held[request] = borrower
             self._router.deadlines.by(borrower.warn_at)
@@ -103,7 +100,7 @@ class Leases:
             if worker.flags.get(call.command):  # what can be ended early; the pool's own pings and clean-ups run on
                 worker.cancel(wire_id)
         if request.session is not None:
-            request.session.used = request.session.used or not untouched(request, worker)
+            request.session.used = True
             if router.sessions.get(request.session.session_id) is not request.session and slot.serving is not None:
                 # Ended during the lease, whose later commands may have made its state anew.
                 worker.cleanup_session(request.session.session_id)
@@ -170,12 +167,6 @@ class Leases:
                 command=request.command,
                 request_id=request.request_id,
             )
-
-
-def untouched(request: Request, worker: PoolWorker) -> bool:
-    """Tell whether a request is a lease under which nothing was sent: it was left at once, or its caller cancelled."""
-    borrower = request.borrower
-    return borrower is not None and worker.link.last_id == borrower.sent_before
 
 
 class Lease:
