@@ -4,8 +4,8 @@ It is loaded only where it is asked for, with ``-p chaos.pytest_plugin`` or, in 
 
     pytest_plugins = ["chaos.pytest_plugin"]
 
-The fixture ``chaos_run`` carries a scenario out in processes of its own, so that neither your test's signal handlers nor
-its children are touched, and returns what it came to::
+The fixture ``chaos_run`` carries a scenario out in processes of its own, so that neither your test's signal handlers
+nor its children are touched, and returns what it came to::
 
     def test_my_workers_survive(chaos_run):
         chaos_run("scenarios/mine.toml", seed=7).require_pass()
@@ -17,7 +17,6 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import attrs
@@ -28,6 +27,7 @@ from .checking._results import Results, read_results
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 _TOLD = 60
 """Lines of the summary that a failing test shows."""
