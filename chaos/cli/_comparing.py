@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import trio
 
-from .._exits import EXIT_PASS, EXIT_UNKNOWN, EXIT_USAGE
+from .._exits import EXIT_PASS, EXIT_SIGNAL, EXIT_UNKNOWN, EXIT_USAGE
 from .._output import Console, write_text
 from .._program import complain
-from .._signals import Terminations
 from ..comparison._comparison import Comparison
 from ..comparison._situations import Situation
 from ..comparison._table import console_lines, markdown
@@ -41,8 +41,11 @@ def compare_pools(arguments: argparse.Namespace) -> int:
     def done(result: CellResult, number: int, of: int) -> None:
         console.say(f"{number:>4} of {of}  {result.pool:<20}  {result.situation:<17}  {_briefly(result)}")
 
-    with Terminations():
-        compared = trio.run(Comparison(done).run, pools, situations, arguments.repeat, arguments.jobs)
+    comparison = Comparison(done)
+    compared = trio.run(comparison.run, pools, situations, arguments.repeat, arguments.jobs)
+    if compared is None:
+        complain("interrupted; nothing is left running")
+        return EXIT_SIGNAL + (comparison.interrupted or signal.SIGINT)
     for line in console_lines(compared):
         console.say(line)
     console.say(f"median (worst) of {arguments.repeat}; took {compared.seconds:.0f} s")

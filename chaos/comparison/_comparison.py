@@ -26,7 +26,7 @@ from ._results import CellResult, Compared
 from ._situations import CELL_LIMIT, LEFT_LIMIT, Situation
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
 _GLANCE = 0.01
 """Seconds between two looks at what is left of a cell."""
@@ -57,8 +57,12 @@ class Comparison:
         self._done = done
         self._running: set[int] = set()
         self._results: dict[_Job, CellResult] = {}
+        self.interrupted: int | None = None
+        """The signal that ended it, if one did."""
 
-    async def run(self, pools: Sequence[str], situations: Sequence[Situation], repeat: int, jobs: int) -> Compared:
+    async def run(
+        self, pools: Sequence[str], situations: Sequence[Situation], repeat: int, jobs: int
+    ) -> Compared | None:
         """Carry all out; cancelled, no process of any of them is left.
 
         Args:
@@ -66,6 +70,9 @@ class Comparison:
             situations: What is to happen to each.
             repeat: How often.
             jobs: How many cells at a time.
+
+        Returns:
+            All that came of it; None if a signal ended it before.
         """
         adopt_orphans()
         # By repetition first: what the machine does meanwhile hits all pools alike.
@@ -79,15 +86,26 @@ class Comparison:
                 self._results[job] = await self._cell(job)
                 self._done(self._results[job], len(self._results), len(every))
 
-        async with trio.open_nursery() as nursery:
-            for _ in range(jobs):
-                nursery.start_soon(work)
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._heed, signals, nursery.cancel_scope)
+                async with trio.open_nursery() as workers:
+                    for _ in range(jobs):
+                        workers.start_soon(work)
+                nursery.cancel_scope.cancel()
+        if self.interrupted is not None:
+            return None
         return Compared(
             cells=tuple(self._results[job] for job in sorted(every, key=lambda job: pools.index(job.pool))),
             started=started,
             seconds=time.monotonic() - began,
             load=(load, os.getloadavg()[0]),
         )
+
+    async def _heed(self, signals: AsyncIterator[int], scope: trio.CancelScope) -> None:
+        async for number in signals:
+            self.interrupted = number
+            scope.cancel()
 
     async def _cell(self, job: _Job) -> CellResult:
         mark = secrets.token_hex(8)

@@ -82,7 +82,9 @@ def test_a_comparison_tells_what_a_death_costs(tmp_path: Path) -> None:
     assert (ours["failed"], ours["bystanders"], ours["errors"], ours["usable"]) == (1, 0, {"WorkerCrashed": 1}, 4)
     assert ours["again"] is not None
     assert ours["closed"] is not None
-    assert (theirs["failed"], theirs["usable"], theirs["next"]) == (theirs["asked"], 0, None)
+    # What was under way on other workers may still have been answered; nothing is that was asked later.
+    assert (theirs["usable"], theirs["next"]) == (0, None)
+    assert theirs["bystanders"] > 0
     assert compared["cells"]["trio_pool", "application-death"]["stayed"] == 0
     assert compared["cells"]["ProcessPoolExecutor", "application-death"]["stayed"] > 0
     assert "A busy worker is killed" in compared["output"]
