@@ -22,7 +22,9 @@ def mapped(pid: int) -> int:
     return int(line.split()[1]) * 1024
 
 
-@pytest.mark.parametrize("headroom", [2**18, 2**19, 2**20, 2**21])
+# Not less than 1 MiB, which is what Python takes from the system when it needs room for objects of any size: with less,
+# it is luck whether there is any for the error itself.
+@pytest.mark.parametrize("headroom", [2**20, 2**20 + 2**18, 2**21])
 async def test_a_worker_with_hardly_any_memory_left_still_answers(headroom: int) -> None:
     """A command that wants more than there is fails with its MemoryError, and small ones are served as ever.
 
