@@ -46,8 +46,9 @@ def _phases(scenario: Scenario) -> Iterator[Problem]:
 
 
 def _faults(scenario: Scenario) -> Iterator[Problem]:
-    survivable = [fault for fault in scenario.faults if fault.kind != "app-kill"]
-    if survivable and not any(phase.heal for phase in scenario.phases):
+    # Where the application is killed there is nobody left to come back.
+    survivable = all(fault.kind != "app-kill" for fault in scenario.faults)
+    if scenario.faults and survivable and not any(phase.heal for phase in scenario.phases):
         yield Problem("$.phase", "no phase has `heal = true`: nothing shows that the pool comes back by itself")
     begins = {phase.name: start for start, phase in starts(scenario)}
     for index, fault in enumerate(scenario.faults):
