@@ -95,7 +95,8 @@ class ChaosRunner:
 
         Raises:
             ValueError: There is no such scenario, or it has mistakes; the message has all of them.
-            RuntimeError: The run did not take place; the message is what the harness said.
+            RuntimeError: The run did not take place, or the harness failed after it had judged it, as when it could
+                not write a report; the message is what the harness said.
         """
         self._runs += 1
         directory = self._directory / f"chaos-{self._runs}"
@@ -127,8 +128,11 @@ class ChaosRunner:
         written = directory / "results.json"
         if not written.exists():
             raise (ValueError if process.returncode == 64 else RuntimeError)(output.strip())
-        summary = output.partition("\n\n")[2] or output
-        return ChaosRun(results=read_results(written), directory=directory, summary=summary)
+        results = read_results(written)
+        if process.returncode != results.exit_code:
+            # The verdict is written first. Whatever failed after it, nobody is to take half a report for a pass.
+            raise RuntimeError(output.strip())
+        return ChaosRun(results=results, directory=directory, summary=output.partition("\n\n")[2] or output)
 
 
 @pytest.fixture

@@ -20,7 +20,9 @@ from ..reporting._reports import Format
 from ..running._lines import Lines
 from ..scenario._drawing import draw
 from ..scenario._plan_file import read_plan, sha256
+from ..scenario._workloads import CUSTOM
 from ..targets._registry import missing, target_named
+from ..workload._work import work_of
 from ._selection import select
 
 if TYPE_CHECKING:
@@ -93,6 +95,7 @@ def _carried_out(
 ) -> tuple[int, tuple[Path, Reports] | None]:
     """Carry out a plan and report on it; return the exit code, and what came of it unless nothing did."""
     _check_target(arguments.target, plan)
+    _check_work(plan)
     for line in _head(plan):
         console.say(line)
     with Terminations() as terminations, _directory(arguments.out, plan) as out:
@@ -108,6 +111,15 @@ def _carried_out(
             return EXIT_SIGNAL + (signal.SIGTERM if terminations.arrived else signal.SIGINT), None
         show(reports, out, console)
         return reports.results.exit_code, (out, reports)
+
+
+def _check_work(plan: Plan) -> None:
+    """Refuse a workload of somebody's own that cannot be had: the application could only fail of it."""
+    if plan.scenario.workload.kind.startswith(CUSTOM):
+        try:
+            work_of(plan.scenario.workload.kind)
+        except ValueError as exc:
+            _refuse(str(exc))
 
 
 def _check_target(name: str, plan: Plan) -> None:

@@ -74,8 +74,14 @@ class Application:
         self._target = target
         self._watcher = watcher
         self._directory = directory
-        self._work = work_of(plan.scenario.workload.kind)
         self._history = history
+        if plan.scenario.workload.kind != "register":
+            # It may take seconds to work out what must come back: who watches should know what is waited for.
+            self._say(f"preparing the work: {plan.scenario.workload.kind}")
+        self._work = work_of(plan.scenario.workload.kind)
+        about: str | None = getattr(self._work, "about", None)
+        if about is not None:
+            self._say(f"counted {about}")
         # The first signal cancels the work inside the pool; the second, or one before the pool is open, everything.
         self._inside = trio.CancelScope()
         self._everything = trio.CancelScope()
@@ -249,7 +255,7 @@ class Application:
 
     def _say(self, line: str) -> None:
         # The watching process reads the history; this is for the people who read that.
-        self._history.record("run", "said", line=line)
+        self._history.record("run", "said", urgent=True, line=line)
 
 
 @contextmanager

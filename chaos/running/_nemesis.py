@@ -177,6 +177,7 @@ class Nemesis:
         why = ""
         told = False
         over = self._over
+        patience = trio.current_time() + AIM_LIMIT / 2
         with trio.move_on_after(AIM_LIMIT):
             while True:
                 if over.is_set():
@@ -186,7 +187,9 @@ class Nemesis:
                 elif not spec.aims:
                     return ()
                 else:
-                    victims = self._targets.find(spec.target, strike, incarnation=incarnation)
+                    victims = self._targets.find(
+                        spec.target, strike, incarnation=incarnation, patient=trio.current_time() < patience
+                    )
                     serving = self._targets.serving()
                     if not victims:
                         why = f"no worker is {spec.target.state}"

@@ -42,19 +42,23 @@ class Targets:
         pool = self._target.pool
         return len(self._target.pids()) if pool is None else pool.get_pool_status().ready
 
-    def find(self, selector: Selector, strike: Strike, *, incarnation: int | None = None) -> list[Victim]:
+    def find(
+        self, selector: Selector, strike: Strike, *, incarnation: int | None = None, patient: bool = False
+    ) -> list[Victim]:
         """Return those that are to be hit; none if nobody fits.
 
         Args:
             selector: Whom the fault wants.
             strike: Its ``choice`` picks among those that fit.
             incarnation: Whose event struck the fault, for selectors that mean just that one.
+            patient: Whether there is time to wait for somebody unharmed, where those are preferred.
         """
         fitting = self._fitting(selector)
         if selector.trigger:
             fitting = [victim for victim in fitting if victim.incarnation == incarnation]
         if selector.unharmed:
-            fitting = [victim for victim in fitting if victim.incarnation not in self._hit] or fitting
+            unharmed = [victim for victim in fitting if victim.incarnation not in self._hit]
+            fitting = unharmed if unharmed or patient else fitting
         if not fitting:
             return []
         wanted = selector.count if selector.fraction is None else math.ceil(selector.fraction * len(fitting))

@@ -238,4 +238,5 @@ def _spell(value: float, unit: Unit) -> str:
 
 
 def _cut(text: str, width: int) -> str:
+    text = text.rstrip()
     return text if len(text) <= width else f"{text[: width - 3].rstrip()}..."

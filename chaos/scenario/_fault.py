@@ -152,7 +152,7 @@ class Selector:
         count: So many of them.
         fraction: This share of them, rounded up; in place of ``count``.
         trigger: The one whose event struck the fault (with ``on``).
-        unharmed: Prefer those that no fault has hit yet.
+        unharmed: Prefer those that no fault has hit yet; a fault waits a while for one before it takes another.
     """
 
     state: WorkerState = attrs.field(default=WorkerState.SERVING, converter=WorkerState)

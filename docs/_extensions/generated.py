@@ -54,8 +54,10 @@ def argument_docs(cls: type) -> dict[str, str]:
 
 
 def default_of(field: attrs.Attribute[Any]) -> str:
-    """Return a field's default as it would be written."""
+    """Return a field's default as it would be written, or nothing for one that must be given."""
     default: Any = field.default
+    if default is attrs.NOTHING:
+        return ""
     if isinstance(default, attrs.Factory):  # type: ignore[arg-type]  # a class to Python, a function to its stubs
         made = default.factory()
         return f"{type(made).__name__}()" if attrs.has(type(made)) else repr(made)
@@ -127,7 +129,8 @@ class FieldsTable(GeneratedDirective):
         for field in attrs.fields(cls):
             kind = str(cls.__annotations__[field.name]).replace("|", "\\|")
             meaning = markdown(docs[field.name]).replace("|", "\\|")
-            rows.append(f"| `{field.name}` | `{kind}` | `{default_of(field)}` | {meaning} |")
+            default = default_of(field)
+            rows.append(f"| `{field.name}` | `{kind}` | {f'`{default}`' if default else 'required'} | {meaning} |")
         return self.parse_text_to_nodes("\n".join(rows))
 
 

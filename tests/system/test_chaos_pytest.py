@@ -70,3 +70,17 @@ def test_a_setting_reaches_the_run(tmp_path: Path) -> None:
         sizes.append(plan["scenario"]["pool"]["size"])
         assert done.passed
     assert sizes == [2, 3]
+
+
+def test_a_harness_that_fails_after_its_verdict_has_not_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The results are written first; a page that cannot be written must not be overlooked behind them."""
+    (tmp_path / "brisk.toml").write_text(BRISK, encoding="utf-8")
+    module = "import chaos.reporting._reports as reports\nfrom chaos._output import CannotWrite\n\n"
+    module += "def make_page(*_arguments):\n    raise CannotWrite('report.html', OSError(28, 'no room'))\n\n"
+    module += "reports.make_page = make_page\n"
+    (tmp_path / "sitecustomize.py").write_text(module, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(RuntimeError, match=r"cannot write report\.html: no room"):
+        ChaosRunner(tmp_path)(tmp_path / "brisk.toml", seed=3)
+    results = json.loads((tmp_path / "chaos-1" / "results.json").read_text(encoding="utf-8"))
+    assert results["verdict"] == "pass"

@@ -73,6 +73,7 @@ def call(*arguments: str) -> int:
         (["run", "kill", "--repeat", "0"], "--repeat: must be a whole number from 1 on"),
         (["run", "smoke", "--out", "x"], "--out is for one run, and these are"),
         (["run", "kill", "--target", "nothing"], "there is no target 'nothing'"),
+        (["run", "kill", "--set", "workload.kind=python:no_such:Work"], "cannot import 'python:no_such:Work'"),
         (["run", "kil"], "did you mean 'kill'?"),
         (["plan", "kill", "--set", "pool.size"], "is not of the form path=value"),
         (["plan", "kill", "--set", "phase[9].duration=1s"], "the scenario has no phase[9].duration"),

@@ -238,6 +238,22 @@ async def test_a_fault_waits_for_its_victim(stage: Stage, autojump_clock: MockCl
     assert 2.0 <= stage.deeds[0][0] < 2.1
 
 
+async def test_a_fault_waits_a_while_for_somebody_unharmed(stage: Stage, autojump_clock: MockClock) -> None:
+    """Two faults on one worker blur what each did; where there is nobody else, it is hit again in the end."""
+    stage.workers.workers[:] = [11]
+    unharmed = Selector(unharmed=True)
+    of = plan(
+        scenario(kill("a"), kill("b", target=unharmed), kill("c", target=unharmed), seconds=20.0),
+        strikes=[strike("a", 1.0), strike("b", 2.0), strike("c", 10.0)],
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.run, of)
+        await trio.sleep(3.0)
+        stage.workers.workers.append(12)
+    begins = [(round(at, 1), name, pids) for at, name, pids in stage.deeds if "healed" not in name]
+    assert begins == [(1.0, "a", (11,)), (3.0, "b", (12,)), (10.0 + AIM_LIMIT / 2, "c", (11,))]
+
+
 async def test_nothing_strikes_once_all_is_to_heal(stage: Stage, autojump_clock: MockClock) -> None:
     """A fault that still waits for its victim then has missed it."""
     stage.workers.workers.clear()

@@ -252,6 +252,12 @@ def test_every_plan_can_be_drawn(scenario: Scenario, seed: int, width: int) -> N
         assert fault.name in text
 
 
+def test_a_summary_of_blanks_leaves_none_behind() -> None:
+    """Nor one that ends in them."""
+    for summary, first in ((" ", "plain:"), ("what happens  ", "plain: what happens")):
+        assert draw(make_plan(plain(name="plain", summary=summary), 0))[0] == first
+
+
 def test_a_drawing_shows_what_happens_when() -> None:
     """Phases and strikes stand below the seconds in which they are; what lasts is drawn as long as it does."""
     kinds = fault_kinds()
