@@ -21,7 +21,7 @@ pool = { size = 2, timeout = "3s", abandon_grace = "0.1s" }
 steady_state = { require = ["pool.ready == pool.size"], before = { hold = "0.2s" }, after = { hold = "0.2s" } }
 phase = [
   { name = "main", duration = "SECONDS", load = { model = "partly-open", session_rate = "15/s" } },
-  { name = "heal", duration = "0.5s", heal = true, load = { model = "open", rate = "20/s" } },
+  { name = "heal", duration = "0.5s", heal = true, load = { model = "partly-open", session_rate = "10/s" } },
 ]
 fault = [
   { name = "k", kind = "kill", at = { phase = "main", every = "0.5s" }, target = { state = "busy" } },

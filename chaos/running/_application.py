@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from ..scenario._model import Hold
     from ..scenario._plan import Plan
     from ..targets._target import OpenTarget, Target
+    from ..workload._work import Work
 
 OVERTIME = 20.0
 """Seconds after the last phase by which every request must have its outcome, beyond the longest time it may take; what
@@ -75,13 +76,6 @@ class Application:
         self._watcher = watcher
         self._directory = directory
         self._history = history
-        if plan.scenario.workload.kind != "register":
-            # It may take seconds to work out what must come back: who watches should know what is waited for.
-            self._say(f"preparing the work: {plan.scenario.workload.kind}")
-        self._work = work_of(plan.scenario.workload.kind)
-        about: str | None = getattr(self._work, "about", None)
-        if about is not None:
-            self._say(f"counted {about}")
         # The first signal cancels the work inside the pool; the second, or one before the pool is open, everything.
         self._inside = trio.CancelScope()
         self._everything = trio.CancelScope()
@@ -109,8 +103,20 @@ class Application:
         if self._unwritable is not None:
             raise self._unwritable
 
+    async def _prepared(self) -> Work:
+        """Return the work. To work out what must come back may take seconds, in which signals are heeded as ever."""
+        kind = self._plan.scenario.workload.kind
+        if kind != "register":
+            self._say(f"preparing the work: {kind}")
+        work = await trio.to_thread.run_sync(work_of, kind, abandon_on_cancel=True)
+        about: str | None = getattr(work, "about", None)
+        if about is not None:
+            self._say(f"counted {about}")
+        return work
+
     async def _with_pool(self) -> None:
         scenario = self._plan.scenario
+        work = await self._prepared()
         orders = self._directory / "orders"
         orders.mkdir(exist_ok=True)
         observer = Observer(self._history)
@@ -119,7 +125,7 @@ class Application:
         setup = Setup(
             scenario=scenario,
             seed=self._plan.seed,
-            app=self._work.app,
+            app=work.app,
             env={LEDGER: str(self._directory / "ledger.bin"), ORDERS: str(orders)},
             on_event=observer,
         )
@@ -127,7 +133,7 @@ class Application:
             async with self._target.open(setup) as opened:
                 self._opened = True
                 self._history.record("run", "opened", urgent=True, took=round(trio.current_time() - began, 6))
-                await self._phases(opened, observer)
+                await self._phases(opened, observer, work)
                 began = trio.current_time()
                 self._history.record("run", "closing", urgent=True)
             self._history.record("run", "closed", urgent=True, took=round(trio.current_time() - began, 6))
@@ -137,12 +143,12 @@ class Application:
             self._history.record("run", kind, urgent=True, error=f"{type(exc).__name__}: {exc}")
             await trio.lowlevel.checkpoint()
 
-    async def _phases(self, opened: OpenTarget, observer: Observer) -> None:
+    async def _phases(self, opened: OpenTarget, observer: Observer, work: Work) -> None:
         scenario = self._plan.scenario
         live = LiveMetrics(trio.current_time)
         client = Client(
             scenario,
-            self._work,
+            work,
             opened,
             self._history,
             sessions=self._target.sessions,

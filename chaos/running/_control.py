@@ -146,14 +146,17 @@ class _Control:
     def __init__(self, directory: Path, viewer: Viewer) -> None:
         self._viewer = viewer
         self._tail = Tail(directory / "history.jsonl")
+        self._heeds = trio.Event()
         self._records: list[dict[str, Any]] = []
         self.interrupted: int | None = None
         self.unwritable: CannotWrite | None = None
         """What could not be shown, if anything."""
 
     async def heed(self, signals: AsyncIterator[int], process: trio.Process) -> None:
+        """Pass signals on, once the application heeds them: before, they would only be its death."""
         async for number in signals:
             self.interrupted = self.interrupted or number
+            await self._heeds.wait()
             process.send_signal(number)
 
     async def follow(self, process: trio.Process) -> None:
@@ -170,6 +173,8 @@ class _Control:
     def glance(self) -> None:
         """Show what is new in the history."""
         for record in self._tail.read():
+            if record["type"] in ("said", "opening"):
+                self._heeds.set()
             try:
                 self._viewer.take(record)
             except CannotWrite as exc:

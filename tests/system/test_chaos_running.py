@@ -14,6 +14,7 @@ from _chaos_processes import Run, await_gone, living
 
 from chaos.checking._finding import Judgement
 from chaos.checking._table import check_all
+from chaos.faults import _proc
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -63,6 +64,24 @@ def test_an_interrupted_run_heals_and_closes(tmp_path: Path, runs: list[Run], nu
     freezes = {record["occurrence"] for record in run.records() if record.get("kind") == "freeze"}
     assert kinds["chaos", "heal"] == len(freezes)
     assert [record["leftovers"] for record in run.records() if record["type"] == "checked"] == [0]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("kind", ["register", "stdlib"])
+def test_a_run_is_interrupted_while_it_is_set_up(
+    tmp_path: Path, runs: list[Run], kind: str, number: signal.Signals
+) -> None:
+    """While the application still starts, or works out what must come back: it ends by itself, and says why."""
+    run = Run(tmp_path, seconds=60.0, edit=("phase = [", f"workload = {{ kind = '{kind}' }}\nphase = ["))
+    runs.append(run)
+    # Before the watching process heeds signals they are its death, as of any program that has just been started.
+    while not _proc.catches(run.process.pid, signal.SIGTERM):
+        assert run.process.poll() is None
+    run.process.send_signal(number)
+    assert f"ended 0 {number.value}" in run.finish()
+    kinds = Counter((record["src"], record["type"]) for record in run.records())
+    assert kinds["run", "interrupted"] == kinds["run", "end"] == 1
+    assert kinds["client", "invoke"] == 0
 
 
 def test_a_run_ends_by_its_wall_clock(tmp_path: Path, runs: list[Run]) -> None:
