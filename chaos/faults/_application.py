@@ -15,7 +15,7 @@ import trio
 from .._fault import FaultUnavailable
 from .._memory import hold
 from ..scenario._application_faults import AppFdExhaustion, AppKill, AppStall, AppStop, MemoryPressure
-from . import _proc
+from . import _proc, _room
 from ._grip import HEAL_LIMIT, hold_of
 from ._process_limits import lowest_free
 
@@ -129,6 +129,7 @@ class Short:
     soft: int
     mended: int = 0
     """How many of the processes started meanwhile had its low limit."""
+    over: bool = False
 
     @property
     def effect(self) -> Mapping[str, object]:
@@ -136,8 +137,8 @@ class Short:
         return {"limit": self.soft, "mended": self.mended}
 
     def healed(self) -> bool:
-        """Whether this process and all it has started have the limit that was."""
-        return resource.getrlimit(resource.RLIMIT_NOFILE) == self.before and not self.heirs()
+        """Whether this limit is lifted, here and in all that was started under it."""
+        return self.over and not self.heirs()
 
     def heirs(self) -> list[int]:
         """Return the descendants that have the low limit: they were started while it was in force."""
@@ -150,7 +151,8 @@ class Short:
 
     def restore(self) -> None:
         """Put the limit back, here and wherever it was inherited."""
-        resource.setrlimit(resource.RLIMIT_NOFILE, self.before)
+        _room.lift(self.soft)
+        self.over = True
         for pid in self.heirs():
             # A child of this process is not reaped between the look and this, for there is no checkpoint.
             with suppress(ProcessLookupError, PermissionError):
@@ -164,14 +166,14 @@ async def exhaust_application(
 ) -> AsyncGenerator[Short, None]:
     """Lower this process's own limit of open files to what it has open."""
     assert isinstance(spec, AppFdExhaustion)  # noqa: S101  # as above
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = _room.unlimited()
     # Its listing has a descriptor too, which is free again by now.
     own = [number for number in _proc.descriptors(os.getpid()) if _is_open(number)]
     short = Short(before, lowest_free(own) + spec.spare)
     if before[0] not in (resource.RLIM_INFINITY, -1) and short.soft >= before[0]:
         raise FaultUnavailable(f"the limit of open files is {before[0]} already")
     await trio.lowlevel.checkpoint()
-    resource.setrlimit(resource.RLIMIT_NOFILE, (short.soft, before[1]))
+    _room.lower(short.soft)
     try:
         yield short
     finally:

@@ -15,6 +15,7 @@ import attrs
 
 from ..workload._agent import ANY, CLAIMED, DONE, FOR_ALL, LIVE, POISON, START, STEP
 from ..workload._ledger import BEGIN, EFFECT
+from ._room import room
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,6 +82,7 @@ class Order:
         """Return whether any of it is still there to be taken."""
         return any((self.directory / self.folder / name).exists() for name in self.names)
 
+    @room()
     def result(self, pid: int) -> dict[str, Any] | None:
         """Return what a process says came of it, or None before it is done."""
         for name, taker in self.done():
@@ -95,6 +97,7 @@ class Order:
             with suppress(FileNotFoundError):
                 os.unlink(self.directory / self.folder / name)
 
+    @room()
     def _marks(self, folder: str) -> list[tuple[str, int]]:
         found: list[tuple[str, int]] = []
         with suppress(FileNotFoundError):  # the run is over
@@ -112,11 +115,13 @@ class Orders:
         directory: The one that the workers' environment names; its folders are made if they are not there.
     """
 
+    @room()
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         for folder in (START, LIVE, STEP, POISON, CLAIMED, DONE, FLAGS):
             (directory / folder).mkdir(parents=True, exist_ok=True)
 
+    @room()
     def flag(self) -> Path:
         """Put up a flag: a file that some deeds last for, until it is taken away."""
         path = self._directory / FLAGS / f"{next(_numbers):08}"
@@ -170,6 +175,7 @@ class Orders:
         order.tickets = frozenset(order.names[: nth - 1])
         return order
 
+    @room()
     def poisoned(self, order: Order) -> list[int]:
         """Return the requests that have taken a deadly order and are deadly since."""
         found: list[int] = []
@@ -184,6 +190,7 @@ class Orders:
         with suppress(FileNotFoundError):
             os.unlink(self._directory / POISON / str(request))
 
+    @room()
     def _give(self, folder: str, deeds: list[tuple[str, Deed]], *, before: str = "") -> Order:
         names: list[str] = []
         order = Order(self._directory, folder, ())

@@ -7,6 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ._room import room
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -18,6 +20,7 @@ _STATE, _PARENT, _STARTED = 0, 1, 19
 """Fields of ``stat`` behind the name, which may hold anything and is skipped."""
 
 
+@room()
 def _stat(pid: int) -> list[str]:
     try:
         return Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()
@@ -58,6 +61,7 @@ def is_ours(pid: int) -> bool:
     return False
 
 
+@room()
 def children(pid: int) -> list[int]:
     """Return the children of a process.
 
@@ -73,6 +77,7 @@ def descendants(pid: int) -> Iterator[int]:
         yield from descendants(child)
 
 
+@room()
 def status(pid: int, field: str) -> str | None:
     """Return a line of ``status``, without its name."""
     with suppress(FileNotFoundError, ProcessLookupError):
@@ -103,6 +108,7 @@ def memory(pid: int, field: str = "VmRSS") -> int:
     return 0 if value is None else int(value.split()[0]) * 1024
 
 
+@room()
 def descriptors(pid: int) -> list[int]:
     """Return the numbers of its open descriptors, in order."""
     with suppress(FileNotFoundError, ProcessLookupError):
@@ -110,6 +116,7 @@ def descriptors(pid: int) -> list[int]:
     return []
 
 
+@room()
 def tasks(pid: int) -> list[int]:
     """Return its threads."""
     with suppress(FileNotFoundError, ProcessLookupError):
@@ -117,6 +124,7 @@ def tasks(pid: int) -> list[int]:
     return []
 
 
+@room()
 def command(pid: int) -> list[str]:
     """Return the words it was started with; none of a zombie, and none while it is only just being started."""
     with suppress(FileNotFoundError, ProcessLookupError):

@@ -283,9 +283,21 @@ def _logged(path: Path) -> Generator[None, None, None]:
         handler.close()
 
 
+def _heed_all_signals() -> None:
+    """Have every signal act on workers as it does by itself.
+
+    `nohup` and the background jobs of a shell ignore some, which each child inherits, and a worker would not die of a
+    fault's SIGHUP. Those two are ignored by Python, too, and are set right in each child by those who spawn it.
+    """
+    for number in signal.valid_signals() - {signal.SIGPIPE, signal.SIGXFSZ}:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
+
+
 def main() -> int:
     """Carry out the plan in a run's directory, and return an exit code: 0, whatever the pool did."""
     hold_on(int(os.environ.pop(LIFELINE)))
+    _heed_all_signals()
     line = int(os.environ.pop(WATCHER))
     os.set_inheritable(line, False)
     directory, target, replay = Path(sys.argv[1]), target_named(sys.argv[2]), sys.argv[3]

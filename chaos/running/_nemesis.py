@@ -293,8 +293,9 @@ class _Force:
                         await self._leave.wait()
                     began = trio.current_time()
                     self._guard.deadline = began + HEAL_LIMIT
-        except (FaultMissed, FaultUnavailable, FaultFailed, OSError) as exc:
-            self.error = exc
+        except* (FaultMissed, FaultUnavailable, FaultFailed, OSError) as group:
+            # One of them: those that strike or heal several workers at once may raise one for each.
+            self.error = _first(group)
         if self._guard.cancelled_caught and self.injected is not None:
             self.error = FaultFailed(f"not healed within {HEAL_LIMIT:g} s")
         if began is not None:
@@ -310,6 +311,15 @@ class _Force:
             if self.injected is None:
                 self._guard.cancel()
             self._leave.set()
+
+
+def _first(group: BaseExceptionGroup[Exception]) -> Exception:
+    """Return the first exception of a group that is none itself."""
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, Exception)  # noqa: S101  # narrows the type
+    return error
 
 
 def _row(victim: Victim) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import resource
 import socket
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +22,10 @@ from chaos.faults import _proc
 from chaos.faults._application import INJECTORS
 from chaos.faults._injection import FaultFailed
 from chaos.faults._process_deaths import INJECTORS as KILLS
+from chaos.faults._process_orders import INJECTORS as ORDERED
 from chaos.faults._watcher import WATCHER, WatcherLine, obey
 from chaos.scenario._application_faults import AppFdExhaustion, AppStall, AppStop, MemoryPressure
-from chaos.scenario._process_faults import Kill
+from chaos.scenario._process_faults import IgnoreSigterm, Kill
 from trio_pool import HealthPolicy, WorkerExited, WorkerReady
 
 if TYPE_CHECKING:
@@ -181,6 +182,42 @@ async def test_an_application_without_files_serves_on_and_starts_workers_later(t
     for slot in (0, 1):
         assert resource.prlimit(there.victim(slot).pid, resource.RLIMIT_NOFILE) == before
     await comes_true(lambda: len(_proc.descriptors(os.getpid())) == len(open_before))
+
+
+async def test_an_application_without_files_can_still_strike_and_heal(there: Stage) -> None:
+    """Orders to workers are files, and what the kernel tells of them is too: there is room for the harness's own."""
+    spec = AppFdExhaustion(name="fault", at=AT_ONCE)
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    deaf = IgnoreSigterm(name="deaf", at=AT_ONCE)
+    with ExitStack() as held:
+        async with INJECTORS[spec.kind](spec, STRIKE, [], there.arena):
+            async with ORDERED[deaf.kind](deaf, STRIKE, [there.victim(0), there.victim(1)], there.arena) as ordered:
+                assert ordered.effect["hit"] == 2
+                assert not ordered.healed()
+                with pytest.raises(OSError, match="Too many open files"):
+                    held.enter_context(socket.socket())
+            assert ordered.healed()
+            assert ordered.effect == {"hit": 2, "died": 0, "killed_to_heal": 0}
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
+
+
+async def test_two_shortages_of_files_end_whichever_ends_first(there: Stage) -> None:
+    """The lower limit holds while it lasts, and what was before them holds after both."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wide, narrow = (AppFdExhaustion(name="fault", at=AT_ONCE, spare=spare) for spare in (40, 20))
+    first = INJECTORS[wide.kind](wide, STRIKE, [], there.arena)
+    second = INJECTORS[narrow.kind](narrow, STRIKE, [], there.arena)
+    wider = await first.__aenter__()
+    high = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    narrower = await second.__aenter__()
+    assert narrower.effect["limit"] == resource.getrlimit(resource.RLIMIT_NOFILE)[0] < high
+    await first.__aexit__(None, None, None)
+    assert wider.healed()
+    assert not narrower.healed()
+    assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == narrower.effect["limit"]
+    await second.__aexit__(None, None, None)
+    assert narrower.healed()
+    assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
 
 
 def _open(count: int) -> None:

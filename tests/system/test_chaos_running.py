@@ -51,6 +51,22 @@ def test_a_run_leaves_its_evidence_and_nothing_else(tmp_path: Path, runs: list[R
     assert any(record["type"] == "ok" for record in run.records())
 
 
+def test_a_signal_that_whoever_started_the_run_ignores_kills_workers_all_the_same(
+    tmp_path: Path, runs: list[Run]
+) -> None:
+    """As under nohup, or in the background of a shell: children inherit that, and workers shall not."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        runs.append(run := Run(tmp_path, edit=('kind = "kill"', 'kind = "kill", death = "HUP"')))
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    run.finish()
+    hit = {record["pid"] for record in run.records() if record.get("kind") == "kill"}
+    dead = {record["pid"] for record in run.records() if record.get("exit") == "SIGHUP"}
+    assert hit
+    assert dead == hit
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_heals_and_closes(tmp_path: Path, runs: list[Run], number: signal.Signals) -> None:
     """The load ends, what lasts is healed, the pool is closed, and the history says who asked for it."""

@@ -202,19 +202,22 @@ async def test_healing_that_hangs_is_given_up(stage: Stage, autojump_clock: Mock
     assert (healed["ok"], healed["t"]) == (False, 2.0 + HEAL_LIMIT)
 
 
-@pytest.mark.parametrize("how", ["raises", "says so"])
+@pytest.mark.parametrize("how", ["raises", "raises at two workers", "says so"])
 async def test_what_did_not_heal_is_on_record(stage: Stage, autojump_clock: MockClock, how: str) -> None:
-    """Whether the injector raises or finds that something of it lasts."""
+    """Whether the injector raises, once or for each worker, or finds that something of it lasts."""
 
     def refuse() -> None:
-        raise FaultFailed("the machine refused")
+        error = FaultFailed("the machine refused")
+        raise error if how == "raises" else ExceptionGroup("two workers", [ExceptionGroup("one", [error]), OSError()])
 
-    if how == "raises":
-        stage.at_heal = refuse
-    else:
+    if how == "says so":
         stage.whole = False
+    else:
+        stage.at_heal = refuse
     await stage.run(plan(scenario(freeze(hold=1.0)), strikes=[strike("f", 1.0)]))
-    assert [record["ok"] for record in stage.told("heal")] == [False]
+    (healed,) = stage.told("heal")
+    assert not healed["ok"]
+    assert healed["error"] == (None if how == "says so" else "FaultFailed: the machine refused")
 
 
 async def test_nobody_to_hit_is_a_miss(stage: Stage, autojump_clock: MockClock) -> None:
