@@ -112,8 +112,8 @@ def test_a_run_ends_by_its_wall_clock(tmp_path: Path, runs: list[Run]) -> None:
 
 def test_a_pool_that_is_never_well_is_not_tested(tmp_path: Path, runs: list[Run]) -> None:
     """The method does not begin: no request is sent and nothing is struck."""
-    edit = ('"pool.ready == pool.size"', '"pool.ready > 5"')
-    run = Run(tmp_path, edit=(edit[0], edit[1]))
+    never = '"pool.ready > 5"], before = { within = "1s", hold = "0.2s" }'
+    run = Run(tmp_path, edit=('"pool.ready == pool.size"], before = { hold = "0.2s" }', never))
     text = (tmp_path / "scenario.toml").read_text(encoding="utf-8")
     assert "pool.ready > 5" in text
     runs.append(run)
