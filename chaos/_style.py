@@ -159,7 +159,7 @@ footer { margin-top: 40px; color: var(--soft); font-size: 14px; }
   .verdict p { font-size: 16px; }
   .verdict .word { font-size: 13px; }
   .tiles { grid-template-columns: 1fr 1fr; gap: 10px; }
-  .tiles div:last-child { grid-column: 1 / -1; }
+  .tiles div:last-child:nth-child(odd) { grid-column: 1 / -1; }
   .tiles dd { font-size: 23px; }
   .stack thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   .stack, .stack tbody, .stack tr { display: block; }

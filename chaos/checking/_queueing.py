@@ -76,7 +76,7 @@ def _overlaps(evidence: Evidence, cases: Cases) -> int:
 
 
 def bounded_queue(evidence: Evidence) -> Answer:
-    """No more than ``max_queue`` requests wait, and one too many is refused at once."""
+    """No more requests wait than the queue may hold, and one too many is refused at once."""
     if not evidence.tells:
         return idle(TELLS_NOTHING)
     if evidence.found.foreign:

@@ -9,7 +9,7 @@ PAGE_STYLE: Final = """\
 @media (prefers-color-scheme: dark) {
   :root { --wire: #e08fd0; --other: #e3c04a; --p95: #56b4e9; --p99: #b9a4ea; --max: #7d848d; --answered: #35566b; }
 }
-.tiles { grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); }
+@media (min-width: 641px) { .tiles { grid-template-columns: repeat(auto-fit, minmax(150px, 1fr)); } }
 path.failed.dots { stroke-width: 1.3; stroke-opacity: 0.55; }
 .verdict .reasons { margin: 8px 0 0; padding-left: 20px; font-size: 15px; }
 .verdict .reasons li { overflow-wrap: anywhere; }
