@@ -35,6 +35,7 @@ UNKNOWN = Finding(checker="C3", name="definiteness honest", judgement=Judgement.
 BROKEN = Finding(
     checker="C4",
     name="correlation",
+    guarantee=2,
     judgement=Judgement.FAIL,
     text="12 violations: a reply is its request's own",
     cases=12,

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from ._guarantees import GUARANTEES
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -55,6 +57,12 @@ class Finding:
     cases: int = 0
     witnesses: tuple[Witness, ...] = ()
     weighs: bool = True
+
+    @property
+    def title(self) -> str:
+        """Its number and name, and the guarantee it watches over: ``C8 affinity (guarantee 5, honest sessions)``."""
+        of = "" if self.guarantee is None else f" (guarantee {self.guarantee}, {GUARANTEES[self.guarantee]})"
+        return f"{self.checker} {self.name}{of}"
 
 
 def worst(judgements: Iterable[Judgement]) -> Judgement:

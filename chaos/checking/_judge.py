@@ -151,9 +151,9 @@ def _reasons(
             kind = (
                 Exit.MISSED if finding.checker in _LATE else Exit.RESIDUE if finding.checker in _LEFT else Exit.BROKEN
             )
-            yield kind, f"{finding.checker} {finding.name}: {finding.text}"
+            yield kind, f"{finding.title}: {finding.text}"
         elif finding.judgement is Judgement.UNKNOWN and finding.weighs:
-            yield Exit.UNKNOWN, f"{finding.checker} {finding.name}: {finding.text}"
+            yield Exit.UNKNOWN, f"{finding.title}: {finding.text}"
     for each in occurrences:
         if each.heal_failed:
             yield Exit.RESIDUE, f"{each.fault} #{each.number} did not heal"

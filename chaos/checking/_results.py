@@ -141,7 +141,7 @@ class Results:
         told = (
             "sometimes ",
             "no steady state ",
-            *(f"{each.checker} {each.name}:" for each in self.findings),
+            *(f"{each.title}:" for each in self.findings),
             *(f"{each.window}: {each.text}" for each in self.objectives),
         )
         return tuple(reason for reason in self.reasons if not reason.startswith(told))

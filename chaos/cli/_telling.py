@@ -83,6 +83,7 @@ def list_(arguments: argparse.Namespace) -> int:
 
 def explain(arguments: argparse.Namespace) -> int:
     """Print all there is to know about a kind of fault or a checker."""
+    from ..checking._guarantees import GUARANTEES
     from ..checking._table import CHECKERS
 
     console = Console(plain=True)
@@ -90,7 +91,7 @@ def explain(arguments: argparse.Namespace) -> int:
     if checker is not None:
         console.say(f"{checker.number} {checker.name}: {checker.rule}")
         if checker.guarantee is not None:
-            console.say(f"  Watches over guarantee {checker.guarantee}")
+            console.say(f"  Watches over guarantee {checker.guarantee}, {GUARANTEES[checker.guarantee]}")
         looked = [kind for kind, cls in fault_kinds().items() if checker.number in cls.checks]
         if looked:
             console.say(f"  Looks at what came of: {', '.join(looked)}")

@@ -123,7 +123,7 @@ class Summary:
             yield f"again: {clean(results.replay)}"
 
     def _finding(self, finding: Finding) -> Iterator[str]:
-        yield from self._item(finding.judgement, f"{finding.checker} {finding.name}: {finding.text}")
+        yield from self._item(finding.judgement, f"{finding.title}: {finding.text}")
         for witness in finding.witnesses[:MAX_WITNESSES]:
             where = f" (history {', '.join(map(str, witness.seqs))})" if witness.seqs else ""
             yield from self._wrapped(f"{clean(witness.text)}{where}", "    ")

@@ -148,7 +148,6 @@ def _alarms(results: Results, evidence: Evidence) -> Iterator[str]:
 
 
 def _alarm(finding: Finding, evidence: Evidence) -> str:
-    name = f"{finding.checker}, {finding.name}"
     witnesses: list[str] = []
     for index, witness in enumerate(finding.witnesses[:_MOST_WITNESSES]):
         proof = _proof(evidence, witness.seqs) if index == 0 else ""
@@ -157,7 +156,7 @@ def _alarm(finding: Finding, evidence: Evidence) -> str:
     if finding.cases > len(witnesses) > 0:
         witnesses.append(element("li", f"and {finding.cases - len(witnesses)} more, see results.json"))
     inside = element("ul", *witnesses) if witnesses else ""
-    return element("li", element("strong", escape(name)), f": {escape(finding.text)}", inside)
+    return element("li", element("strong", escape(finding.title)), f": {escape(finding.text)}", inside)
 
 
 def _proof(evidence: Evidence, seqs: Sequence[int]) -> str:

@@ -7,6 +7,7 @@ what one wants to see.
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Final
 
 import attrs
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from .._history import Record
+    from ..checking._finding import Witness
     from ..checking._results import Results
     from ..evidence._evidence import Evidence
 
@@ -28,6 +30,9 @@ MAX_STEPS: Final = 24
 
 AFTER: Final = 0.5
 """Seconds after the request's end in which the end of its worker still belongs to the picture."""
+
+_NAMED: Final = re.compile(r"(?<!pool's )\brequest (\d+)\b")
+"""A request in a witness's sentence by the load's number; the pool counts its own differently."""
 
 _CALLER, _POOL = 0, 1
 _ROW: Final = 28.0
@@ -78,12 +83,10 @@ def find_diagram(results: Results, evidence: Evidence) -> Diagram | None:
     for finding in results.findings:
         if finding.judgement is Judgement.FAIL:
             for witness in finding.witnesses:
-                for seq in witness.seqs:
-                    entry: Record = evidence.records[seq] if seq < len(evidence.records) else {}
-                    if entry.get("src") == "client" and entry.get("id") in evidence.requests:
-                        request = int(entry["id"])
-                        title = f"Request {request}, a case against {finding.checker} ({finding.name})"
-                        return _Reader(evidence).read(request, title, violation=True)
+                request = next(_requests(witness, evidence), None)
+                if request is not None:
+                    title = f"Request {request}, a case against {finding.checker} ({finding.name})"
+                    return _Reader(evidence).read(request, title, violation=True)
     numbers = {request.number: request.id for request in evidence.requests.values() if request.number is not None}
     for entry in evidence.records:
         if entry["src"] == "chaos" and entry["type"] == "inject" and entry.get("begun"):
@@ -92,6 +95,17 @@ def find_diagram(results: Results, evidence: Evidence) -> Diagram | None:
                 title = f"Request {hit}, which was running when {entry['fault']} struck"
                 return _Reader(evidence).read(hit, title, violation=False)
     return None
+
+
+def _requests(witness: Witness, evidence: Evidence) -> Iterator[int]:
+    """Yield the requests that a witness is about: the one its sentence names first, which is the one gone wrong."""
+    for name in _NAMED.findall(witness.text):
+        if int(name) in evidence.requests:
+            yield int(name)
+    for seq in witness.seqs:
+        entry: Record = evidence.records[seq] if seq < len(evidence.records) else {}
+        if entry.get("src") == "client" and entry.get("id") in evidence.requests:
+            yield int(entry["id"])
 
 
 class _Reader:

@@ -6,6 +6,7 @@ import re
 from functools import cache
 from typing import TYPE_CHECKING
 
+import attrs
 import pytest
 from _chaos_made import SCENARIO, made
 from _chaos_reported import (
@@ -26,6 +27,7 @@ from hypothesis import strategies as st
 
 import trio_pool.errors
 from chaos._output import clean
+from chaos.checking._finding import Witness
 from chaos.checking._judge import measure_evidence
 from chaos.evidence._evidence import make_evidence
 from chaos.reporting._aligned import BINS, align, draw_course_of
@@ -303,6 +305,21 @@ def test_the_diagram_is_of_the_first_violation() -> None:
     assert told[1:] == ["handed over", "k1: kill", "gone: SIGKILL", "finished: failed", "WorkerCrashed"]
     assert [step.t for step in hit.steps] == sorted(step.t for step in hit.steps)
     assert hit.columns[:2] == ("caller", "pool")
+
+
+def test_the_diagram_is_of_the_request_that_went_wrong() -> None:
+    """The sentence names it first; the records may begin with one that was well, and show what was so before."""
+    found = made()
+    first, other = sorted(found.requests)[:2]
+    seqs = (found.requests[first].invoke["seq"], found.requests[other].invoke["seq"])
+    for text, shown in (
+        (f"session s-1 was elsewhere, and request {other} ran as if nothing were lost", other),
+        (f"the pool's request {other} was handed over twice", first),
+    ):
+        finding = attrs.evolve(BROKEN, witnesses=(Witness(text=text, seqs=seqs),))
+        diagram = find_diagram(reports(found, finding).results, found)
+        assert diagram is not None
+        assert diagram.title.startswith(f"Request {shown}, ")
 
 
 def test_the_diagram_has_a_bound() -> None:

@@ -54,7 +54,7 @@ def test_the_first_lines_are_verdict_and_exit(name: str) -> None:
 def test_what_failed_comes_first_with_its_evidence_and_the_command() -> None:
     """Failures before what is unknown, each with witnesses and records; then the command that does it again."""
     lines = run("broken").lines()
-    failed = lines.index("✗ C4 correlation: 12 violations: a reply is its request's own")
+    failed = lines.index("✗ C4 correlation (guarantee 2, own reply): 12 violations: a reply is its request's own")
     unknown = lines.index("? C3 definiteness honest: there is no ledger")
     again = lines.index(f"again: {REPLAY}")
     assert failed == 2 < unknown < again < lines.index("objectives")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from chaos.checking._guarantees import GUARANTEES
 from trio_pool import errors
 from trio_pool._core._worker_states import WorkerStatus, table_markdown
 from trio_pool.errors import TrioPoolError
@@ -45,6 +46,13 @@ def test_the_guarantees_name_tests() -> None:
     guarantees = [section for section in sections if re.match(r"\d", section)]
     assert len(guarantees) == 8
     assert all(TEST.search(section) for section in guarantees)
+
+
+def test_the_harness_calls_the_guarantees_by_their_names() -> None:
+    """A verdict that names one leads to its section."""
+    page = (DOCS / "guarantees.md").read_text(encoding="utf-8")
+    sections = re.findall(r"^## (\d)\. (.+)$", page, re.MULTILINE)
+    assert {int(number): name.lower() for number, name in sections} == GUARANTEES
 
 
 @pytest.mark.parametrize("package", ["trio_pool", "trio_pool.bridge", "trio_pool.testing", "trio_pool.wire", "chaos"])
