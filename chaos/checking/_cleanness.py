@@ -1,8 +1,7 @@
-"""What a run must not show (harm by cancelling, bad bytes, complaints), and that it tested something: C24 to C27."""
+"""What a run must not show (bad bytes, complaints), and that it tested something: C25 to C27."""
 
 from __future__ import annotations
 
-import math
 import re
 from typing import TYPE_CHECKING, Final
 
@@ -11,7 +10,6 @@ from ..scenario._fault import Death
 from ..scenario._process_faults import Kill
 from ._cases import TELLS_NOTHING, Cases, count, idle
 from ._explanations import Explanations, in_worker
-from ._outcomes import cut_off, stalls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,46 +22,6 @@ COMPLAINTS: Final = re.compile(r"Traceback \(most recent call last\)|Fatal Pytho
 """What Python writes when something went wrong that no caller was told."""
 
 _OF_CRASHES: Final = ("Traceback", "Fatal")
-
-
-def cancellation(evidence: Evidence) -> Answer:
-    """Whoever gives up is free at once, and neither worker nor place is lost by it."""
-    cases = Cases()
-    given_up = [each for each in evidence.requests.values() if each.cancelled and not cut_off(evidence, each)]
-    if not given_up:
-        return idle("no caller gave up")
-    stalled = stalls(evidence)
-    explained = Explanations(evidence)
-    sent: dict[int, list[int]] = {}
-    for entry in evidence.records:
-        if (entry["src"], entry["type"]) == ("pool", "RequestDispatched"):
-            sent.setdefault(entry["incarnation"], []).append(entry["seq"])
-    for request in given_up:
-        after = request.invoke["cancel_after"]
-        took = request.ended - request.sent
-        if after is not None and took > after + evidence.slack + stalled(request.sent, request.ended):
-            cases.add(f"{request.name} gave up after {after:.3f} s, and was held for {took:.3f} s", request.seqs)
-        for dispatched in request.dispatches:
-            life = evidence.lives.get(dispatched["incarnation"])
-            if life is None or life.exit is None or explained.explains_death(life):
-                continue
-            # What a cancelled write leaves behind shows with the next frame; what came later has other reasons.
-            if sum(1 for seq in sent[life.incarnation] if request.outcome and seq > request.outcome["seq"]) <= 1:
-                cases.add(
-                    f"incarnation {life.incarnation} died ({life.exit['reason']}) after {request.name} had been given"
-                    " up there, and no fault had touched it",
-                    (*request.seqs, life.exit["seq"]),
-                )
-    ended = min((entry["seq"] for entry in evidence.marks.get("load_ended", ())), default=math.inf)
-    closing = min((entry["seq"] for entry in evidence.marks.get("closing", ())), default=math.inf)
-    last = [sample for sample in evidence.samples if ended < sample["seq"] < closing and "metrics" in sample]
-    grace = evidence.plan.scenario.pool.abandon_grace
-    for sample in last[-1:]:
-        idle_since = max((each.ended for each in evidence.requests.values()), default=0.0)
-        left = sample["metrics"]["queued"] + sample["metrics"]["running"]
-        if left and not sample["in_flight"] and sample["t"] - idle_since > grace + evidence.slack:
-            cases.add(f"nobody asks for anything any more, and the pool holds {left} requests", [sample["seq"]])
-    return cases.answer(f"{count(len(given_up), 'caller')} gave up, each free at once and at nobody's cost")
 
 
 def clean_protocol(evidence: Evidence) -> Answer:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import attrs
 
-from ._cleanness import cancellation, clean_protocol, complaints, vacuity
+from ._cancellation import cancellation
+from ._cleanness import clean_protocol, complaints, vacuity
 from ._coping import liveness, recovery, small_blast
 from ._executions import at_most_once, definiteness
 from ._finding import Finding, Judgement

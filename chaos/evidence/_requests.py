@@ -188,7 +188,8 @@ def _assign(requests: Sequence[Request], told: dict[int, list[Record]]) -> froze
         candidates = ours.get(key, [])
         pairs = list(zip(candidates, numbers, strict=False))
         # Fewer numbers than requests: the history ends before the pool told of the last.
-        if len(numbers) > len(candidates) or not all(_fits(request, told[number]) for request, number in pairs):
+        alike = len(numbers) == len(candidates)
+        if len(numbers) > len(candidates) or not all(_fits(request, told[number], alike) for request, number in pairs):
             foreign.update(numbers)
             continue
         for request, number in pairs:
@@ -204,11 +205,14 @@ def _numbered(request: Request) -> bool:
     return outcome.get("request_id") is not None
 
 
-def _fits(request: Request, told: Sequence[Record]) -> bool:
+def _fits(request: Request, told: Sequence[Record], alike: bool) -> bool:
     outcome = request.outcome
     if told[0]["seq"] < request.invoke["seq"]:
         return False
     if outcome is None:
         return True
     number = outcome.get("request_id")
-    return told[-1]["seq"] < outcome["seq"] and (number is None or number == told[0]["request_id"])
+    # A pool that does not notice who gives up tells of his request afterwards. That is for a checker to find, if there
+    # are as many requests as numbers, so that no pair can be another's.
+    in_time = told[-1]["seq"] < outcome["seq"] or (request.cancelled and alike)
+    return in_time and (number is None or number == told[0]["request_id"])

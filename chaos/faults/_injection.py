@@ -51,8 +51,8 @@ class Victim:
 class Callers(Protocol):
     """Those who wait for answers."""
 
-    def cancel(self, share: float, chance: Random, /) -> int:
-        """Have this share of those who wait give up; return how many."""
+    def cancel(self, share: float, chance: Random, /) -> Sequence[int]:
+        """Have this share of those who wait give up; return whose requests, by their numbers in the plan."""
         ...
 
 

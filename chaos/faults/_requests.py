@@ -65,12 +65,12 @@ async def poison(
 class Storm:
     """Callers who have given up."""
 
-    cancelled: int
+    requests: Sequence[int]
 
     @property
     def effect(self) -> Mapping[str, object]:
-        """How many."""
-        return {"cancelled": self.cancelled}
+        """How many, and on what: the history says of each request when it ended, and only this when it should have."""
+        return {"cancelled": len(self.requests), "requests": list(self.requests)}
 
     def healed(self) -> bool:
         """Nothing lasts."""
@@ -87,10 +87,10 @@ async def cancel_storm(
         raise FaultUnavailable("nobody who makes requests can be told to give up here")
     await trio.lowlevel.checkpoint()
     # The plan's number decides who, so that the same plan cancels the same ones of those who happen to wait.
-    cancelled = arena.callers.cancel(spec.share, Random(strike.choice))  # noqa: S311  # reproducible on purpose
-    if not cancelled:
+    requests = arena.callers.cancel(spec.share, Random(strike.choice))  # noqa: S311  # reproducible on purpose
+    if not requests:
         raise FaultMissed("nobody gave up: nobody was waiting, or the share of those who were came to none")
-    yield Storm(cancelled)
+    yield Storm(requests)
 
 
 INJECTORS: dict[str, Injector] = {Poison.kind: poison, CancelStorm.kind: cancel_storm}

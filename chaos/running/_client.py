@@ -114,12 +114,12 @@ class Client:
         for request in visit.requests:
             self._history.record("client", "drop", id=request.index, phase=visit.phase, t_int=intended)
 
-    def cancel(self, share: float, chance: Random) -> int:
-        """Cancel the callers of this share of the requests under way; return how many."""
-        chosen = [scope for _index, scope in sorted(self._scopes.items()) if chance.random() < share]
-        for scope in chosen:
-            scope.cancel()
-        return len(chosen)
+    def cancel(self, share: float, chance: Random) -> list[int]:
+        """Cancel the callers of this share of the requests under way; return the numbers of these requests."""
+        chosen = [index for index in sorted(self._scopes) if chance.random() < share]
+        for index in chosen:
+            self._scopes[index].cancel()
+        return chosen
 
     def _rounds(self, visit: Visit, until: float | None) -> Iterator[tuple[int, PlannedRequest]]:
         yield from enumerate(visit.requests)

@@ -75,12 +75,12 @@ class Callers:
     def __init__(self) -> None:
         self.scopes: list[trio.CancelScope] = []
 
-    def cancel(self, share: float, chance: Random) -> int:
+    def cancel(self, share: float, chance: Random) -> list[int]:
         """Cancel so many of them."""
-        chosen = [scope for scope in self.scopes if chance.random() < share]
-        for scope in chosen:
-            scope.cancel()
-        return len(chosen)
+        chosen = [number for number in range(len(self.scopes)) if chance.random() < share]
+        for number in chosen:
+            self.scopes[number].cancel()
+        return chosen
 
 
 async def test_callers_give_up_and_it_is_the_plan_that_says_who(there: Stage) -> None:
@@ -101,7 +101,8 @@ async def test_callers_give_up_and_it_is_the_plan_that_says_who(there: Stage) ->
                 nursery.start_soon(call, request)
                 await trio.testing.wait_all_tasks_blocked()
             async with INJECTORS[spec.kind](spec, STRIKE, [], arena) as injected:
-                assert injected.effect == {"cancelled": sum(scope.cancel_called for scope in callers.scopes)}
+                swept = [number for number, scope in enumerate(callers.scopes) if scope.cancel_called]
+                assert injected.effect == {"cancelled": len(swept), "requests": swept}
             assert injected.healed()
         gave_up.append([scope.cancel_called for scope in callers.scopes])
     assert gave_up[0] == gave_up[1]

@@ -1,4 +1,4 @@
-"""The checkers of what is left and of what must not show, C19 to C27, and their table, on histories written by hand."""
+"""The checkers of what is left and of what must not show, C19 to C27 but C24, and their table, on histories by hand."""
 
 from __future__ import annotations
 
@@ -235,58 +235,6 @@ def test_without_counts_or_events_metrics_are_not_judged() -> None:
     assert story.says("C22") == "unknown"
     story.pool("HookDisabled", error="ValueError")
     assert story.says("C22") == "unknown"
-
-
-# -- C24 ---------------------------------------------------------------------------------------------------------------
-
-
-def given_up(after: float, took: float) -> Story:
-    """Have a caller give up."""
-    story = Story()
-    story.started(1)
-    story.invoke(0, cancel_after=after, at=1.0)
-    story.handed(1, at=1.001)
-    story.finished(1, result="cancelled", at=1.0 + took)
-    story.cancelled(0, at=1.0 + took)
-    return story
-
-
-@pytest.mark.parametrize(("took", "expected"), [(0.2, "pass"), (0.4, "fail")])
-def test_who_gives_up_is_free_at_once(took: float, expected: str) -> None:
-    """Whatever its worker does."""
-    assert given_up(0.2, took).says("C24") == expected
-
-
-@pytest.mark.parametrize(("later", "expected"), [(1, "fail"), (2, "pass")])
-def test_a_worker_that_dies_of_the_next_frame_shows_half_a_one(later: int, expected: str) -> None:
-    """After a cancellation the next request must be unharmed; what dies long after it has other reasons."""
-    story = given_up(0.2, 0.2)
-    for number in range(1, later + 1):
-        story.invoke(number)
-        story.handed(number + 1)
-        story.finished(number + 1, result="failed")
-        story.failed(number, "WorkerCrashed", request_id=number + 1)
-    story.worker("WorkerExited", 1)
-    assert story.says("C24") == expected
-
-
-def test_a_place_that_stays_taken_after_a_cancellation_is_flagged() -> None:
-    """When nobody asks for anything any more, the pool holds nothing."""
-    for running, expected in ((1, "fail"), (0, "pass")):
-        story = given_up(0.2, 0.2)
-        story.run("load_ended", at=2.0)
-        story.sample({"submitted": 1, "running": running, "cancelled": 1 - running}, at=4.0)
-        assert story.says("C24") == expected
-
-
-def test_without_a_cancelled_caller_cancellation_is_idle() -> None:
-    """One that an interruption cut off is none."""
-    story = Story()
-    story.served(0)
-    story.invoke(1)
-    story.run("interrupted", signal="SIGINT")
-    story.cancelled(1)
-    assert story.says("C24") == "idle"
 
 
 # -- C25 ---------------------------------------------------------------------------------------------------------------
