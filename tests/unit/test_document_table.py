@@ -40,7 +40,9 @@ def load(name: str) -> Any:
 
 
 table = load("table")
-sys.modules.setdefault("table", table)  # by which `mutate` knows it
+sys.modules.setdefault("table", table)  # by which the others know it
+trials = load("trials")
+sys.modules.setdefault("trials", trials)
 mutate = load("mutate")
 collect = load("collect")
 
@@ -269,10 +271,10 @@ def test_nothing_outlives_the_trial_of_a_mutation(tree: Path) -> None:
     """What the tests of a tree have left behind is killed, and nothing else."""
 
     def sleeper(of: Path) -> subprocess.Popen[bytes]:
-        return subprocess.Popen(["sleep", "100"], env={**os.environ, mutate.MARK: str(of)})
+        return subprocess.Popen(["sleep", "100"], env={**os.environ, trials.MARK: str(of)})
 
     with sleeper(tree) as mine, sleeper(tree / "other") as other:
-        mutate.end_strays(tree)
+        trials.end_strays(tree)
         assert mine.wait(10) == -signal.SIGKILL
         assert other.poll() is None
         other.kill()
