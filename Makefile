@@ -47,7 +47,7 @@ LONG := load or chaos
 PYTEST = $(BIN)/python -m pytest
 
 .PHONY: help venv demo test test-fast test-protocol test-integration test-stress test-load test-chaos test-all coverage bench matrix docs \
-	document guarantees mutation check ruff format async mypy pyright layers lines core-coverage flake clean
+	document guarantees harness mutation check ruff format async mypy pyright layers lines core-coverage flake clean
 
 help:
 	@echo 'make demo              run the demonstration: a pool of workers, killed and frozen while it serves (under 60 s)'
@@ -66,6 +66,7 @@ help:
 	@echo 'make docs              the documentation, in docs/_build/html'
 	@echo 'make document          break each item of the testing strategy on a copy and see its test fail  [ARGS="--only F-010"]'
 	@echo 'make guarantees        break what holds up each guarantee on a copy and see its tests fail  [ARGS="--only 3"]'
+	@echo 'make harness           take each guarantee away on a copy and see a scenario of chaos name it (4 minutes)  [ARGS="--only 3"]'
 	@echo 'make mutation          test the tests of supervision with mutants of its modules (an hour or more)  [JOBS=2] [ARGS="--only roster"]'
 	@echo 'make check             lint, types, layers, core coverage, module sizes, documentation'
 	@echo 'make flake T=...       run one test 200 times, stop at its first failure  [N=200]'
@@ -149,6 +150,9 @@ document: $(DEV)
 
 guarantees: $(DEV)
 	$(BIN)/python docs/document/mutate.py --table docs/document/guarantees.toml $(ARGS)
+
+harness: $(DEV)
+	$(BIN)/python docs/document/harness.py $(ARGS)
 
 mutation: $(MUTATION)
 	$(BIN)/python .ci/mutation/campaign.py --jobs $(JOBS) $(ARGS)

@@ -23,6 +23,7 @@ extensions = [
     "names",
     "generated",
     "document_table",
+    "harness_table",
     "mutation_table",
 ]
 exclude_patterns = ["_build", "_extensions"]

@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         bad = False
         for before in each_on_a_copy(trees, scenarios, try_unmutated):
             bad = bad or before.verdict == BROKEN
-            print(f"{'':9} {before.verdict:<8} {before.seconds:5.1f} s  {before.label}: {before.detail}", flush=True)  # noqa: T201  # a program
+            print(f"{'':9} {before}", flush=True)  # noqa: T201  # a program
         if bad:
             print("a scenario that does not pass as things are shows nothing of a removal")  # noqa: T201  # a program
             return 2

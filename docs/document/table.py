@@ -159,6 +159,12 @@ def function_of(nodeid: str) -> str:
     return nodeid.partition("[")[0]
 
 
+def guarantee_titles(page: Path = PAGE) -> dict[int, str]:
+    """Return what the page calls each guarantee, by its number."""
+    return {int(number): title for number, title in _TITLE.findall(page.read_text(encoding="utf-8"))}
+
+
+_TITLE: Final = re.compile(r"^## (\d+)\. (.+)$", re.MULTILINE)
 _NAMED: Final = re.compile(r"`(tests/[\w/]+\.py|[Tt]est\w+)`")
 
 

@@ -45,6 +45,9 @@ class Outcome:
     detail: str
     seconds: float = 0.0
 
+    def __str__(self) -> str:
+        return f"{self.verdict:<8} {self.seconds:5.1f} s  {self.label}: {self.detail}"
+
 
 def copy_tree(target: Path) -> None:
     """Copy what git tracks, or would if asked, to an empty folder."""
@@ -160,9 +163,7 @@ def tell(outcomes: Iterable[Outcome], total: int) -> int:
     for outcome in outcomes:
         verdicts.append(outcome.verdict)
         place = f"[{len(verdicts)}/{total}]"
-        print(
-            f"{place:>9} {outcome.verdict:<8} {outcome.seconds:5.1f} s  {outcome.label}: {outcome.detail}", flush=True
-        )  # a program
+        print(f"{place:>9} {outcome}", flush=True)  # noqa: T201  # a program
     caught = verdicts.count(CAUGHT)
     print(f"{caught} caught, {verdicts.count(SURVIVED)} survived, {verdicts.count(BROKEN)} could not be tried")  # noqa: T201  # a program
     return 2 if BROKEN in verdicts else int(caught < len(verdicts))

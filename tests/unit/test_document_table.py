@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import signal
 import subprocess
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import attrs
 import pytest
+from _document_scripts import ROOT, load, table, trials
 from _layers import LAYERS
 
 import chaos
@@ -23,26 +22,6 @@ import trio_pool.testing
 from trio_pool.bridge._standard import Standard
 from trio_pool.testing import plugin, strategies
 
-ROOT = Path(__file__).parents[2]
-FOLDER = ROOT / "docs" / "document"
-
-
-def load(name: str) -> Any:
-    """Import a script of the documentation, which is no package, under a name of its own."""
-    found = sys.modules.get(f"document_{name}")
-    if found is None:
-        spec = importlib.util.spec_from_file_location(f"document_{name}", FOLDER / f"{name}.py")
-        assert spec is not None
-        assert spec.loader is not None
-        found = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(found)
-    return found
-
-
-table = load("table")
-sys.modules.setdefault("table", table)  # by which the others know it
-trials = load("trials")
-sys.modules.setdefault("trials", trials)
 mutate = load("mutate")
 collect = load("collect")
 
