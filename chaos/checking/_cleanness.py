@@ -105,5 +105,5 @@ def _without_effect(occurrences: Sequence[Occurrence]) -> str | None:
     return None
 
 
-_WORK: Final = frozenset({"struck", "hit", "stopped", "cancelled", "starts", "deaths", "seconds", "written"})
+_WORK: Final = frozenset({"struck", "hit", "stopped", "cancelled", "starts", "deaths", "seconds", "written", "frames"})
 """Counts of an effect that say how much a fault did, by the names injectors give them; if all are 0, it did nothing."""

@@ -146,7 +146,7 @@ def small_blast(evidence: Evidence) -> Answer:
     by_number = {request.number: request for request in evidence.requests.values() if request.number is not None}
     struck = 0
     for occurrence in explained.struck:
-        struck += _judge_window(cases, occurrence, by_number)
+        struck += _judge_window(evidence, cases, occurrence, by_number)
     closing = min((entry["seq"] for entry in evidence.marks.get("closing", ())), default=math.inf)
     for life in evidence.lives.values():
         gone = life.exit
@@ -165,14 +165,21 @@ def small_blast(evidence: Evidence) -> Answer:
     )
 
 
-def _judge_window(cases: Cases, occurrence: Occurrence, by_number: Mapping[int, Request]) -> int:
-    """Hold the request that a kill hit to what its window allows; return how many there were."""
+def _judge_window(evidence: Evidence, cases: Cases, occurrence: Occurrence, by_number: Mapping[int, Request]) -> int:
+    """Hold the request that a kill hit to what its window allows; return how many there were.
+
+    Of several that a worker had, only the one that came to the window is held to it, if it is known.
+    """
     spec = occurrence.spec
     if not isinstance(spec, Kill) or spec.window is None or spec.window not in ACCEPTABLE:
         return 0
     judged = 0
     for injected in occurrence.injects:
-        request = by_number.get(injected.get("request_id") or 0)  # the pool counts from 1
+        detail = injected.get("detail")
+        own = detail.get("request") if isinstance(detail, dict) else None
+        # By the worker's own word, or the pool's, which counts from 1.
+        request = evidence.requests.get(own) if isinstance(own, int) else None
+        request = request or by_number.get(injected.get("request_id") or 0)
         if request is None or request.type is None or request.cancelled or request.error == "CommandTimeout":
             continue
         judged += 1

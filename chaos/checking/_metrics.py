@@ -266,6 +266,8 @@ class Measures:
             "strikes": len(struck),
             "hits": sum(len(each.victims) for each in struck),
             "hit_in_flight": sum(each.in_flight for each in struck),
+            "hit_several": sum(each.several for each in struck),
+            "frames": sum(each.frames for each in struck),
             "missed": len(missed),
         }
         return Reading(value=float(values[part]), count=len(struck) + len(missed))

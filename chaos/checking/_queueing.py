@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ..workload._register import COMMANDS
 from ._cases import TELLS_NOTHING, Cases, count, idle, unknown
 from ._explanations import Explanations
 from ._replies import PRECISION
@@ -30,11 +31,17 @@ FOREIGN: Final = "requests of the pool could not be told apart, so that its queu
 
 
 def mutual_exclusion(evidence: Evidence) -> Answer:
-    """A worker never holds more requests than it may, and never runs two at once."""
+    """A worker never holds or runs two requests at once, nor more than ``concurrency`` whose commands are async."""
     cases = Cases()
-    limit = evidence.plan.scenario.pool.concurrency
-    holding: dict[int, dict[int, Record]] = {}
-    home: dict[int, int] = {}
+    concurrency = evidence.plan.scenario.pool.concurrency
+    # By the command, which every event names: which of the client's requests it is about is not always certain.
+    together = {
+        COMMANDS.get(request.operation, request.operation)
+        for request in evidence.requests.values()
+        if request.asynchronous
+    }
+    holding: dict[tuple[int, bool], dict[int, Record]] = {}
+    home: dict[int, tuple[int, bool]] = {}
     handed = 0
     for entry in evidence.records:
         if entry["src"] != "pool" or "request_id" not in entry:
@@ -45,8 +52,9 @@ def mutual_exclusion(evidence: Evidence) -> Answer:
             del holding[before][number]
         if entry["type"] == "RequestDispatched":
             handed += 1
-            there = holding.setdefault(entry["incarnation"], {})
-            if len(there) >= limit:
+            place = (entry["incarnation"], entry["command"] in together)
+            there = holding.setdefault(place, {})
+            if len(there) >= (concurrency if place[1] else 1):
                 others = ", ".join(str(other) for other in there)
                 cases.add(
                     f"the pool's request {number} was handed to incarnation {entry['incarnation']}, which held"
@@ -54,24 +62,30 @@ def mutual_exclusion(evidence: Evidence) -> Answer:
                     (*(other["seq"] for other in there.values()), entry["seq"]),
                 )
             there[number] = entry
-            home[number] = entry["incarnation"]
-    ran = _overlaps(evidence, cases) if limit == 1 else 0
+            home[number] = place
+    ran = _overlaps(evidence, cases, concurrency)
     return cases.answer(
         f"{count(handed, 'request')} handed to workers and {ran} executions, never more at once than allowed",
         idle=None if handed or ran else f"{TELLS_NOTHING}, and the ledger shows no execution",
     )
 
 
-def _overlaps(evidence: Evidence, cases: Cases) -> int:
-    """Find executions in one process that overlap; return how many were compared."""
-    last: dict[tuple[int, int], Execution] = {}
-    for execution in evidence.executions:
-        where = (execution.pid, -1 if execution.life is None else execution.life.incarnation)
-        before = last.get(where)
-        overlap = before is not None and before.end is not None and (execution.begin or 0.0) < before.end - PRECISION
-        if before is not None and overlap:
-            cases.add(f"{execution.where} began request {execution.request} while it ran {before.request}")
-        last[where] = execution
+def _overlaps(evidence: Evidence, cases: Cases, concurrency: int) -> int:
+    """Find executions in one process that are too many at once; return how many were compared.
+
+    One that nothing ended, because its process did, is not counted: how long it lasted is not on record.
+    """
+    running: dict[tuple[int, int, bool], list[Execution]] = {}
+    for execution in sorted(evidence.executions, key=lambda each: each.begin or 0.0):
+        request = evidence.requests.get(execution.request)
+        together = request is not None and request.asynchronous
+        where = (execution.pid, -1 if execution.life is None else execution.life.incarnation, together)
+        begun = execution.begin or 0.0
+        still = [each for each in running.get(where, ()) if each.over is not None and begun < each.over - PRECISION]
+        if len(still) >= (concurrency if together else 1):
+            others = ", ".join(str(each.request) for each in still)
+            cases.add(f"{execution.where} began request {execution.request} while it ran {others}")
+        running[where] = [*still, execution]
     return len(evidence.executions)
 
 
@@ -127,7 +141,8 @@ def first_come_first_served(evidence: Evidence) -> Answer:
     if not evidence.tells:
         return idle(TELLS_NOTHING)
     cases = Cases()
-    queues: dict[str | None, dict[int, Request]] = {}
+    # Who has no session waits for a worker with room for its kind: what is async passes by what is not.
+    queues: dict[str | bool, dict[int, Request]] = {}
     served: set[int] = set()
     owner = {request.number: request for request in evidence.requests.values() if request.number is not None}
     arrivals = {request.invoke["seq"]: request for request in owner.values()}
@@ -136,13 +151,13 @@ def first_come_first_served(evidence: Evidence) -> Answer:
         if entry["src"] == "client":
             request = arrivals.get(entry["seq"])
             if request is not None and request.number is not None:
-                queues.setdefault(request.session, {})[request.number] = request
+                queues.setdefault(request.session or request.asynchronous, {})[request.number] = request
             continue
         if entry["src"] != "pool" or entry.get("request_id") not in owner:
             continue
         number = entry["request_id"]
         request = owner[number]
-        queue = queues.setdefault(request.session, {})
+        queue = queues.setdefault(request.session or request.asynchronous, {})
         if entry["type"] in ("RequestRedispatched", "RequestRetried"):
             served.add(number)  # it may find its way back to the front; who overtakes it then is another matter
         elif entry["type"] in ("RequestDispatched", "RequestFinished"):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from collections import Counter
 from typing import TYPE_CHECKING
 
 import attrs
@@ -33,6 +34,7 @@ class Victim:
         worker_id: Its name.
         incarnation: Which of its lives.
         begun: Whether it was running a request.
+        requests: How many it had.
         lost: Whether it was gone before the load ended.
     """
 
@@ -40,6 +42,7 @@ class Victim:
     worker_id: str | None
     incarnation: int | None
     begun: bool
+    requests: int
     lost: bool
 
 
@@ -60,6 +63,7 @@ class Occurrence:
         capacity: Until all workers were ready again.
         first_ok: Until each slot that was hit had answered a request again.
         steady: Until the steady state held again.
+        frames: How many messages on a link it changed, moved or held.
         final: Whether nothing was left that could recover: it hit the application itself, for good, or a pool that was
             closing.
     """
@@ -76,12 +80,18 @@ class Occurrence:
     capacity: float | None
     first_ok: float | None
     steady: float | None
+    frames: int
     final: bool
 
     @property
     def in_flight(self) -> int:
         """How many of its victims were running a request."""
         return sum(victim.begun for victim in self.victims)
+
+    @property
+    def several(self) -> int:
+        """How many of its victims had several requests."""
+        return sum(victim.requests > 1 for victim in self.victims)
 
     @property
     def lost(self) -> int:
@@ -122,14 +132,18 @@ def find_occurrences(
     course = _Course(records, workers)
     strikes: dict[tuple[str, int], list[Record]] = {}
     healed: dict[tuple[str, int], Record] = {}
+    frames: Counter[tuple[str, int]] = Counter()
     for entry in records:
-        if entry["src"] == "chaos" and entry["type"] in ("inject", "heal"):
+        if entry["src"] == "chaos" and entry["type"] in ("inject", "effect", "heal"):
             key = (str(entry["fault"]), int(entry.get("occurrence", 0)))
             if entry["type"] == "inject":
                 strikes.setdefault(key, []).append(entry)
-            else:
+            elif entry["type"] == "heal":
                 healed.setdefault(key, entry)
-    return tuple(_follow(key, hit, healed.get(key), course, steady, hold) for key, hit in strikes.items())
+            else:
+                effect = entry.get("effect")
+                frames[key] += _counted(effect.get("frames")) if isinstance(effect, dict) else 0
+    return tuple(_follow(key, hit, healed.get(key), frames[key], course, steady, hold) for key, hit in strikes.items())
 
 
 class _Course:
@@ -185,6 +199,7 @@ def _follow(
     key: tuple[str, int],
     hit: Sequence[Record],
     heal: Record | None,
+    frames: int,
     course: _Course,
     steady: Sequence[tuple[float, bool]],
     hold: float,
@@ -207,6 +222,7 @@ def _follow(
         capacity=_since(capacity, at),
         first_ok=_since(_last(_replied(entry, heal, course) for entry in hit), at),
         steady=_since(_settled(_over(at, detect, heal, victims), steady, hold), at),
+        frames=frames,
         final=seq > course.over or (heal is None and all(victim.slot is None for victim in victims)),
     )
 
@@ -218,6 +234,7 @@ def _victim(entry: Record, heal: Record | None, course: _Course) -> Victim:
         worker_id=entry.get("worker_id"),
         incarnation=incarnation,
         begun=bool(entry.get("begun")),
+        requests=_counted(entry.get("requests")),
         lost=_exit(entry, heal, course) is not None,
     )
 
@@ -303,6 +320,10 @@ def _last(times: Iterable[float | None]) -> float | None:
     found = list(times)
     known = [t for t in found if t is not None]
     return max(known) if known and len(known) == len(found) else None
+
+
+def _counted(value: object) -> int:
+    return value if isinstance(value, int) else 0
 
 
 def _since(t: float | None, at: float) -> float | None:

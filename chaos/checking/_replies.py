@@ -91,8 +91,6 @@ def _abandoned(evidence: Evidence, request: Request) -> bool:
 
 def _reused(evidence: Evidence, abandoned: Sequence[Request]) -> Iterator[tuple[Request, Record]]:
     """Yield what was sent to a worker before it had ended a request that nobody waited for any more."""
-    if evidence.plan.scenario.pool.concurrency > 1:
-        return  # what is async runs beside others, and is cancelled and acknowledged by itself
     dispatches: dict[int, list[Record]] = {}
     for entry in evidence.records:
         if entry["src"] == "pool" and entry["type"] == "RequestDispatched":
@@ -106,5 +104,5 @@ def _reused(evidence: Evidence, abandoned: Sequence[Request]) -> Iterator[tuple[
             if following == len(there):
                 continue
             then = there[following]
-            if execution.begin < request.ended and (execution.end is None or execution.end > then["t"] + PRECISION):
+            if execution.begin < request.ended and (execution.over is None or execution.over > then["t"] + PRECISION):
                 yield request, then

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import attrs
 
-from ..workload._ledger import BEGIN, EFFECT, END, MAGIC, SIZE, entries
+from ..workload._ledger import BEGIN, EFFECT, END, MAGIC, SIZE, STOPPED, entries
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,6 +28,7 @@ class Execution:
         begin: When it began, in the history's time.
         effect: When it had taken effect; None if it never did.
         end: When it was about to return; None if it never did.
+        stopped: When it was cancelled, being async; None if it was not.
         life: The worker it ran in, if the pool named the process.
         repeated: How often a step was noted again, which should not be.
     """
@@ -40,8 +41,14 @@ class Execution:
     begin: float | None = None
     effect: float | None = None
     end: float | None = None
+    stopped: float | None = None
     life: Life | None = None
     repeated: int = 0
+
+    @property
+    def over(self) -> float | None:
+        """When it no longer ran, one way or the other; None if nothing says so."""
+        return self.stopped if self.end is None else self.end
 
     @property
     def where(self) -> str:
@@ -107,5 +114,7 @@ def _note(execution: Execution, step: int, at: float) -> None:
             execution.effect = at
         case _ if step == END and execution.end is None:
             execution.end = at
+        case _ if step == STOPPED and execution.stopped is None:
+            execution.stopped = at
         case _:
             execution.repeated += 1

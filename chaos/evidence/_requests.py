@@ -65,6 +65,11 @@ class Request:
         return touches
 
     @property
+    def asynchronous(self) -> bool:
+        """Whether its command is async, so that others run beside it in its worker."""
+        return self.invoke.get("asynchronous") is True
+
+    @property
     def sent(self) -> float:
         """When it was sent."""
         return float(self.invoke["t"])

@@ -78,6 +78,13 @@ class Order:
         """Return the processes that have taken it, without those that it let pass."""
         return [pid for name, pid in self.taken() if name not in self.tickets]
 
+    def request(self, pid: int) -> int | None:
+        """Return the request at which a process has taken an order for a step; None if it has taken none."""
+        for name, at, taker in self._claims(CLAIMED):
+            if taker == pid and at and name not in self.tickets:
+                return int(at)
+        return None
+
     def waits(self) -> bool:
         """Return whether any of it is still there to be taken."""
         return any((self.directory / self.folder / name).exists() for name in self.names)
@@ -99,12 +106,18 @@ class Order:
 
     @room()
     def _marks(self, folder: str) -> list[tuple[str, int]]:
-        found: list[tuple[str, int]] = []
+        # What a request has made deadly leaves two marks of the first that dies of it.
+        return list(dict.fromkeys((name, pid) for name, _, pid in self._claims(folder)))
+
+    def _claims(self, folder: str) -> list[tuple[str, str, int]]:
+        """Return the marks in a folder: of which name, at which request if that is told, and whose."""
+        found: list[tuple[str, str, int]] = []
         with suppress(FileNotFoundError):  # the run is over
             for mark in sorted(os.listdir(self.directory / folder)):
-                name, _, pid = mark.rpartition(".")
-                if name in self.names:
-                    found.append((name, int(pid)))
+                for name in self.names:
+                    if mark.startswith(f"{name}."):
+                        at, _, pid = mark[len(name) + 1 :].rpartition(".")
+                        found.append((name, at, int(pid)))
         return found
 
 

@@ -269,6 +269,9 @@ async def _strike_at_step(ambush: Ambush) -> None:
         given.withdraw()
     info = _info(arena, handle)
     ambush.effect = {"hit": 1, "window": str(ambush.spec.window), **_whom(handle, info)}
+    if handle.ident.pid is not None:
+        # The worker itself says at which request it died, of those it may have had.
+        ambush.effect["request"] = given.request(handle.ident.pid)
     if info is not None and ambush.spec.window in _STEPS:
         ambush.effect["begun"] = True
     ambush.hit.set()
@@ -327,6 +330,9 @@ def _status(arena: Arena, handle: ChaosHandle) -> str | None:
 
 
 def _whom(handle: ChaosHandle, info: WorkerInfo | None) -> Mapping[str, object]:
+    if info is not None and len(info.request_ids) > 1:
+        # The pool knows the oldest of them, and not which of them came to the window.
+        info = attrs.evolve(info, request_id=None, session_id=None)
     return {
         "slot": None if info is None else info.slot,
         "worker_id": handle.worker_id,
@@ -335,6 +341,7 @@ def _whom(handle: ChaosHandle, info: WorkerInfo | None) -> Mapping[str, object]:
         "begun": None if info is None else info.begun,
         "request_id": None if info is None else info.request_id,
         "session_id": None if info is None else info.session_id,
+        "requests": 0 if info is None else len(info.request_ids),
     }
 
 

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     Placed: TypeAlias = tuple[Interposer, Selective]
 
 _ANSWERS = frozenset((Kind.REQUEST, Kind.REPLY))
+_IN_ORDER = frozenset(("cleanup_session", "cleanup", "reset_state", "shutdown"))
+"""Commands that are about all that came before them, and nothing that comes behind."""
 
 
 @attrs.frozen
@@ -166,12 +168,18 @@ def _corrupt(spec: specs.Corrupt, choice: Choice, chance: Random) -> Selective:
 
 def _fits(spec: specs.WireFault) -> Callable[[Message], bool] | None:
     match spec:
-        case specs.Duplicate() | specs.Reorder():
+        case specs.Duplicate():
             return lambda message: message.kind is Kind.REPLY
+        case specs.Reorder():
+            return _movable
         case specs.Drop():
             return lambda message: message.kind in _ANSWERS
         case _:
             return None
+
+
+def _movable(message: Message) -> bool:
+    return message.kind is Kind.REPLY or (message.kind is Kind.REQUEST and message.command not in _IN_ORDER)
 
 
 def _each(direction: Direction) -> tuple[Direction, ...]:

@@ -153,12 +153,13 @@ class Duplicate(Selective):
 
 
 class Reorder(Selective):
-    """A message arrives after the one behind it.
+    """A message arrives after the one behind it, if that is of its own kind and counts as well.
 
-    It waits for that one only if one can come, and not for ever.
+    A reply waits for another only if one is owed; who knows whether there will be another request. Neither waits for
+    ever.
 
     Args:
-        choice: Which messages are overtaken.
+        choice: Which messages are overtaken, and which count.
         wait: Seconds that a message waits to be overtaken.
         limit: Two messages of more bytes together keep their order.
     """
@@ -170,6 +171,7 @@ class Reorder(Selective):
         self._first: list[Piece] = []
         self._second: list[Piece] = []
         self._whole = False  # all of the first is here
+        self._message: Message | None = None  # the first
 
     @property
     def deadline(self) -> float:
@@ -178,11 +180,14 @@ class Reorder(Selective):
 
     def take(self, piece: Piece) -> Iterable[Piece]:
         """Keep a chosen message until the next has come."""
+        frame = piece.frame
         if not self._first:
-            frame = piece.frame
-            if frame is None or not (self.hits(piece) and piece.begins_message and frame.message.owed):
+            if frame is None or not (self.hits(piece) and piece.begins_message and _others_come(frame.message)):
                 return (piece,)
             self._whole = False
+            self._message = frame.message
+        elif self._whole and frame is not None and piece.begins_message and not self._pairs(frame.message):
+            return [*self._go(piece.at), piece]
         (self._second if self._whole else self._first).append(piece)
         if self._whole and piece.ends_message:
             self.struck += 1
@@ -199,6 +204,10 @@ class Reorder(Selective):
         kept = [*self._first, *self._second]
         self._first, self._second = [], []
         return kept
+
+    def _pairs(self, message: Message) -> bool:
+        """Return whether a message may overtake the first."""
+        return self._message is not None and message.kind is self._message.kind and self.choice.fits(message)
 
     def _go(self, at: float) -> list[Piece]:
         kept = list(self.release())
@@ -237,6 +246,10 @@ class Unsolicited(Selective):
         self.struck += 1
         frame = Frame(Message(Kind.REPLY, STRANGER), len(_UNSOLICITED) - HEADER_SIZE, first=True, last=True)
         return Piece(memoryview(_UNSOLICITED), frame, at=piece.at, holds=dict(piece.holds)), piece
+
+
+def _others_come(message: Message) -> bool:
+    return message.kind is Kind.REQUEST or message.owed > 0
 
 
 def _flip(data: bytearray, bit: int) -> None:

@@ -97,16 +97,21 @@ class Choice:
         self._left = math.inf if count is None else count
         if nth is not None and count is None:
             self._left = 1
-        self._fits = fits
+        self.fits: Callable[[Message], bool] = fits or _any
+        """Tells which messages count."""
         self.seen = 0
         """How many have come by."""
 
     def __call__(self, message: Message) -> bool:
         """Return whether the next one is hit."""
-        if self._fits is not None and not self._fits(message):
+        if not self.fits(message):
             return False
         self.seen += 1
         if self.seen < self._nth or not self._left or self._chance.random() >= self._share:
             return False
         self._left -= 1
         return True
+
+
+def _any(_: Message) -> bool:
+    return True

@@ -16,7 +16,7 @@ from trio_pool import errors
 
 from ..scenario._workloads import operations_of
 from ..targets._target import Call
-from ..workload._work import shown
+from ..workload._work import asynchronous_of, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -74,6 +74,7 @@ class Client:
         self._operations: Mapping[str, Operation] = {each.name: each for each in operations}
         self._measured = {phase.name: phase.measure for phase in scenario.phases}
         self._work = work
+        self._asynchronous = asynchronous_of(work)
         self._target = target
         self._history = history
         self._sessions = sessions
@@ -163,6 +164,7 @@ class Client:
             size=request.size,
             cancel_after=request.cancel_after,
             touches=self._work.touches(request.operation),
+            asynchronous=request.operation in self._asynchronous,
             expect=self._work.expect(request, visit.session, step),
         )
         if session is not None:

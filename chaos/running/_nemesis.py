@@ -236,7 +236,7 @@ class Nemesis:
         rows: list[dict[str, Any]] = [_row(victim) for victim in victims]
         if not rows:
             # Whoever found its own victim says so.
-            names = ("slot", "worker_id", "incarnation", "pid", "begun", "request_id", "session_id")
+            names = ("slot", "worker_id", "incarnation", "pid", "begun", "request_id", "session_id", "requests")
             rows = [{name: effect.get(name) for name in names}]
         for row in rows:
             self._history.record(
@@ -332,4 +332,5 @@ def _row(victim: Victim) -> dict[str, Any]:
         "begun": None if info is None else info.begun,
         "request_id": None if info is None else info.request_id,
         "session_id": None if info is None else info.session_id,
+        "requests": None if info is None else len(info.request_ids),
     }

@@ -70,6 +70,8 @@ _FAULTS = {
     "strikes": "times it struck",
     "hits": "workers it hit",
     "hit_in_flight": "workers it hit while they ran a request",
+    "hit_several": "workers it hit while they had several requests",
+    "frames": "messages on links that it changed, moved or held",
     "missed": "times it found nobody to hit",
 }
 

@@ -154,7 +154,8 @@ class Operation:
     """One kind of request.
 
     Args:
-        name: A command of the workload: ``append``, ``read``, ``work`` or ``echo`` of the built-in one.
+        name: A command of the workload: ``append``, ``read``, ``work`` or ``echo`` of the built-in one, ``fetch`` of
+            its async kind.
         weight: How often it is drawn, beside the others.
         idempotent: Whether the pool may run it again.
         alone: Whether it is asked without a session also in visits that have one.
@@ -182,6 +183,7 @@ class Workload:
 
     Args:
         kind: ``register`` (each session keeps a list in its worker, which shows every loss, doubling and mix-up),
+            ``async`` (the same, and an operation of which a worker runs as many at once as the pool's ``concurrency``),
             ``stdlib`` (workers parse the standard library), or ``python:package.module:attribute`` for your own.
         operations: ``op`` in a file: the kinds of request and how often each is drawn.
     """

@@ -248,20 +248,23 @@ class Duplicate(WireFault):
 
 @attrs.frozen(kw_only=True)
 class Reorder(WireFault):
-    """Two replies change places, where more than one is due.
+    """Two replies change places, or two requests, where a worker has more than one.
 
     Args:
-        wait: Seconds that a reply waits for the next at most. Where no other is due it does not wait at all.
+        wait: Seconds that a message waits for the next at most. A reply does not wait at all where no other is due; a
+            request always does.
     """
 
     kind = "wire.reorder"
-    summary = "two replies change places, where more than one is due"
-    mechanism = "The link keeps a reply until the next has passed; beyond a megabyte it does not."
-    good_pool = "Gives each reply to its own request, by id."
-    checks = ("C4",)
+    summary = "two replies change places, or two requests, where a worker has more than one"
+    mechanism = (
+        "The link keeps a message until the next of its kind has passed; beyond a megabyte it does not. What tells the"
+        " worker to forget a session, or to stop, keeps its place."
+    )
+    good_pool = "Gives each reply to its own request, by id; a worker takes requests as they come."
+    checks = ("C4", "C6")
     needs = _LAUNCHER
     heals = True
-    directions = (Direction.FROM_WORKER,)
 
     direction: Direction = attrs.field(default=Direction.FROM_WORKER, converter=Direction)
     wait: Seconds = attrs.field(default=0.5, validator=_positive)

@@ -31,25 +31,34 @@ class OperationKind:
     sized: bool = False
 
 
+_REGISTER: Mapping[str, OperationKind] = {
+    "append": OperationKind(meaning="add to the session's list, return the list", session=True, repeatable=False),
+    "read": OperationKind(meaning="return the session's list", session=True),
+    "work": OperationKind(meaning="compute a digest of the arguments", session=False, sized=True),
+    "echo": OperationKind(meaning="send a payload there and back", session=False, sized=True),
+}
+
 WORKLOADS: Mapping[str, Mapping[str, OperationKind]] = {
-    "register": {
-        "append": OperationKind(meaning="add to the session's list, return the list", session=True, repeatable=False),
-        "read": OperationKind(meaning="return the session's list", session=True),
-        "work": OperationKind(meaning="compute a digest of the arguments", session=False, sized=True),
-        "echo": OperationKind(meaning="send a payload there and back", session=False, sized=True),
+    "register": _REGISTER,
+    "async": {
+        **_REGISTER,
+        "fetch": OperationKind(meaning="as work, several at once in one worker", session=False, sized=True),
     },
     "stdlib": {
         "index": OperationKind(meaning="count what a file of the standard library defines", session=True),
     },
 }
 
+# Mostly looking, often changing, now and then neither: what shows losses, doublings and mix-ups alike.
+_MIX = (
+    Operation(name="append", weight=3.0),
+    Operation(name="read", weight=5.0, idempotent=True),
+    Operation(name="work", weight=2.0, idempotent=True),
+)
+
 _DEFAULTS: Mapping[str, tuple[Operation, ...]] = {
-    # Mostly looking, often changing, now and then neither: what shows losses, doublings and mix-ups alike.
-    "register": (
-        Operation(name="append", weight=3.0),
-        Operation(name="read", weight=5.0, idempotent=True),
-        Operation(name="work", weight=2.0, idempotent=True),
-    ),
+    "register": _MIX,
+    "async": (*_MIX, Operation(name="fetch", weight=5.0, idempotent=True, alone=True)),
     "stdlib": (Operation(name="index", idempotent=True),),
 }
 

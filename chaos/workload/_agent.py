@@ -41,8 +41,8 @@ SIGNAL: Final = signal.SIGRTMIN
 """Tells a worker to look for its live orders. Real-time signals are used by nothing else here."""
 
 START, LIVE, STEP, POISON, CLAIMED, DONE = "start", "live", "step", "poison", "claimed", "done"
-"""The folders. A claimed order moves to ``claimed`` under ``<order>.<pid>``; carried out, what came of it is written
-to ``done`` under the same name.
+"""The folders. A claimed order moves to ``claimed`` under ``<order>.<pid>``, or one for a step under
+``<order>.<request>.<pid>``; carried out, what came of it is written to ``done`` under ``<order>.<pid>``.
 """
 
 FOR_ALL: Final = ".all"
@@ -138,7 +138,7 @@ class Agent:
                 and wanted_request in (ANY, str(request))
                 and wanted_operation in (ANY, operation)
             ):
-                order = self._read(STEP, name, claim=True)
+                order = self._read(STEP, name, claim=True, request=request)
                 if order is not None:
                     if "poison" in order:
                         self._write(POISON, str(request), order)
@@ -179,11 +179,13 @@ class Agent:
     def _names(self, folder: str) -> list[str]:
         return sorted(self._spared(os.listdir, f"{self._where}/{folder}") or ())
 
-    def _read(self, folder: str, name: str, *, claim: bool) -> dict[str, Any] | None:
-        """Return an order that is there, and this worker's alone if it claims it."""
+    def _read(self, folder: str, name: str, *, claim: bool, request: int | None = None) -> dict[str, Any] | None:
+        """Return an order that is there, and this worker's alone if it claims it, for a request if that is given."""
         path = f"{self._where}/{folder}/{name}"
         if claim:
-            claimed = f"{self._where}/{CLAIMED}/{name}.{self.pid}"
+            # In the name, for a worker that dies of it tells nothing afterwards.
+            taker = self.pid if request is None else f"{request}.{self.pid}"
+            claimed = f"{self._where}/{CLAIMED}/{name}.{taker}"
             try:
                 os.rename(path, claimed)
             except FileNotFoundError:

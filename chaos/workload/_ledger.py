@@ -11,6 +11,7 @@ import os
 import struct
 import time
 import zlib
+from itertools import count
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +24,9 @@ checksum of these 60 bytes follows."""
 MAGIC = b"tpL1"
 SIZE = RECORD.size + 4
 
-BEGIN, EFFECT, END = 1, 2, 3
-"""The steps of an execution: before anything, after its effect on the worker's state, before its return."""
+BEGIN, EFFECT, END, STOPPED = 1, 2, 3, 4
+"""The steps of an execution: before anything, after its effect on the worker's state, before its return. An async one
+that is cancelled is stopped in place of the last two."""
 
 NO_REQUEST = 2**64 - 1
 
@@ -55,13 +57,14 @@ class Ledger:
 
     def __init__(self, path: str) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        self._executions = 0
+        # Sync and async commands run in two threads, and what takes one number is one step of the interpreter.
+        self._numbers = count(1)
 
     def begin(self, request: int, nonce: int, session: str | None) -> int:
         """Note that a request's command has begun; return the number of this execution in this process."""
-        self._executions += 1
-        self.note(BEGIN, request, nonce, self._executions, session)
-        return self._executions
+        execution = next(self._numbers)
+        self.note(BEGIN, request, nonce, execution, session)
+        return execution
 
     def note(self, step: int, request: int, nonce: int, execution: int, session: str | None) -> None:
         """Append one record."""

@@ -2,7 +2,8 @@
 
 Every operation writes the ledger before anything else, after its effect and before it returns, and its reply repeats
 what it was asked. ``append`` and ``read`` work on a list that lives in the worker and belongs to a session; ``work``
-takes time and ``echo`` bytes, and neither keeps anything.
+takes time and ``echo`` bytes, and neither keeps anything. ``fetch`` is async: it takes time as ``work`` does, but
+several run at once in one worker; `chaos.workload._async_app` has it.
 
 Standard library only: workers of any pool import this.
 """
@@ -14,7 +15,7 @@ import os
 import time
 
 from . import _agent
-from ._ledger import BEGIN, EFFECT, END, Ledger
+from ._ledger import BEGIN, EFFECT, END, STOPPED, Ledger
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,8 +26,63 @@ LEDGER = "TRIO_POOL_CHAOS_LEDGER"
 """The variable that names the ledger's file; without it nothing is noted."""
 
 OPERATIONS = ("append", "read", "work", "echo")
+"""Those of every worker, which run one at a time."""
 
 _open: dict[str, Ledger] = {}
+
+
+class Execution:
+    """One execution of a request, which begins with this; several may be under way in one worker.
+
+    Args:
+        operation: As for `perform`.
+        args: As for `perform`.
+    """
+
+    def __init__(self, operation: str, args: Mapping[str, Any]) -> None:
+        self._operation = operation
+        self._args = args
+        self._request, self._nonce = int(args["request"]), str(args["nonce"])
+        self._session: str | None = args.get("session")
+        self._ledger = open_ledger()
+        self._number = 0
+        if self._ledger is not None:
+            self._number = self._ledger.begin(self._request, int(self._nonce, 16), self._session)
+        _agent.step(BEGIN, self._request, operation)
+
+    def finish(self, state: dict[str, Any] | None, done: Mapping[str, Any]) -> dict[str, Any]:
+        """Have its effect, and return its reply.
+
+        Args:
+            state: As for `perform`.
+            done: What joins the reply.
+        """
+        operation, args, nonce = self._operation, self._args, self._nonce
+        reply: dict[str, Any] = {**done, "request": self._request, "nonce": nonce, "session": None, "pid": os.getpid()}
+        if state is not None:
+            # Named by whoever used it first: a state that is handed on to another session still says whose it was.
+            reply["session"] = state.setdefault("session", self._session)
+            items: list[str] = state.setdefault("items", [])
+            if operation == "append":
+                items.append(nonce)
+            if operation in ("append", "read"):
+                reply["items"] = list(items)
+        if operation in ("work", "fetch"):
+            reply["digest"] = digest(nonce, int(args.get("size", 0)))
+        elif operation == "echo":
+            reply["payload"] = args["payload"]
+        self._note(EFFECT)
+        _agent.step(EFFECT, self._request, operation)
+        self._note(END)
+        return reply
+
+    def stop(self) -> None:
+        """End it without effect: it was cancelled."""
+        self._note(STOPPED)
+
+    def _note(self, step: int) -> None:
+        if self._ledger is not None:
+            self._ledger.note(step, self._request, int(self._nonce, 16), self._number, self._session)
 
 
 def perform(
@@ -48,35 +104,11 @@ def perform(
         ``request``, ``nonce``, ``session`` (whose state it was, by what the state itself says), ``pid``, and
         ``items``, ``digest`` or ``payload``, whatever the operation is about.
     """
-    ledger = open_ledger()
-    request, nonce = int(args["request"]), str(args["nonce"])
-    session: str | None = args.get("session")
-    execution = 0
-    if ledger is not None:
-        execution = ledger.begin(request, int(nonce, 16), session)
-    _agent.step(BEGIN, request, operation)
+    execution = Execution(operation, args)
     if args.get("service"):
         time.sleep(args["service"])
     done: Mapping[str, Any] = {} if job is None else job()
-    reply: dict[str, Any] = {**done, "request": request, "nonce": nonce, "session": None, "pid": os.getpid()}
-    if state is not None:
-        # Named by whoever used it first: a state that is handed on to another session still says whose it was.
-        reply["session"] = state.setdefault("session", session)
-        items: list[str] = state.setdefault("items", [])
-        if operation == "append":
-            items.append(nonce)
-        if operation in ("append", "read"):
-            reply["items"] = list(items)
-    if operation == "work":
-        reply["digest"] = digest(nonce, int(args.get("size", 0)))
-    elif operation == "echo":
-        reply["payload"] = args["payload"]
-    if ledger is not None:
-        ledger.note(EFFECT, request, int(nonce, 16), execution, session)
-    _agent.step(EFFECT, request, operation)
-    if ledger is not None:
-        ledger.note(END, request, int(nonce, 16), execution, session)
-    return reply
+    return execution.finish(state, done)
 
 
 def digest(nonce: str, size: int) -> str:

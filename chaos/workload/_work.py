@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 from ._operations import OPERATIONS, digest, payload
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from ..scenario._plan import PlannedRequest
 
@@ -26,6 +26,8 @@ class Work(Protocol):
             and each takes one argument, ``args``, beside its `Session` if it wants one. What it returns is a mapping
             with the ``request`` and the ``nonce`` of its args.
         operations: Their names.
+
+    A work some of whose commands are async names them in ``asynchronous``, another attribute; see `asynchronous_of`.
     """
 
     @property
@@ -59,7 +61,7 @@ class Register:
     """The built-in work: sessions that keep a list, and requests that keep nothing."""
 
     app = "chaos.workload._register:bridge"
-    operations = OPERATIONS
+    operations: Sequence[str] = OPERATIONS
 
     def touches(self, operation: str) -> str | None:
         """``append`` and ``read`` do as they are called."""
@@ -73,11 +75,25 @@ class Register:
 
     def expect(self, request: PlannedRequest, session: int | None, step: int) -> Mapping[str, Any]:
         """A digest that nobody can have computed but for this request, or the bytes that were sent."""
-        if request.operation == "work":
+        if request.operation in ("work", "fetch"):
             return {"digest": digest(request.nonce, request.size)}
         if request.operation == "echo":
             return {"payload": shown(payload(request.nonce, request.size))}
         return {}
+
+
+class AsyncRegister(Register):
+    """The built-in work with an operation of which several run at once in one worker."""
+
+    app = "chaos.workload._async_app:bridge"
+    operations = (*OPERATIONS, "fetch")
+    asynchronous = frozenset({"fetch"})
+
+
+def asynchronous_of(work: Work) -> Collection[str]:
+    """Return which of its operations are async commands; none if it does not say."""
+    named: Collection[str] = getattr(work, "asynchronous", ())
+    return named
 
 
 def shown(value: Any) -> Any:
@@ -102,13 +118,16 @@ def work_of(kind: str) -> Work:
     """Return the work a scenario names.
 
     Args:
-        kind: ``register``, ``stdlib`` or ``python:package.module:attribute``, which may be a `Work` or a class of one.
+        kind: ``register``, ``async``, ``stdlib`` or ``python:package.module:attribute``, which may be a `Work` or a
+            class of one.
 
     Raises:
         ValueError: There is no such thing.
     """
     if kind == "register":
         return Register()
+    if kind == "async":
+        return AsyncRegister()
     if kind == "stdlib":
         from ._stdlib import Stdlib  # it counts the whole library when it is made
 
@@ -116,7 +135,9 @@ def work_of(kind: str) -> Work:
     scheme, _, rest = kind.partition(":")
     module, _, attribute = rest.partition(":")
     if scheme != "python" or not (module and attribute):
-        raise ValueError(f"workload.kind: {kind!r} is none of register, stdlib and python:package.module:attribute")
+        raise ValueError(
+            f"workload.kind: {kind!r} is none of register, async, stdlib and python:package.module:attribute"
+        )
     try:
         found = getattr(import_module(module), attribute)
     except (ImportError, AttributeError) as exc:

@@ -91,7 +91,6 @@ def test_numbers_are_read_in_their_units() -> None:
         (wire.Corrupt, {"direction": "both"}, "direction: wire.corrupt is for"),
         (wire.Corrupt, {"bits": 0}, "bits: must be at least 1"),
         (wire.Duplicate, {"direction": "to_worker"}, "direction: wire.duplicate is for from_worker, not"),
-        (wire.Reorder, {"direction": "to_worker"}, "direction: wire.reorder is for from_worker, not"),
         (wire.Reorder, {"wait": 0.0}, "wait: must be above 0"),
         (wire.Drop, {"direction": "both"}, "direction: wire.drop is for"),
         (wire.Unsolicited, {"direction": "both"}, "direction: wire.unsolicited is for from_worker, not"),

@@ -120,7 +120,7 @@ def test_no_other_request_s_reply_is_expected() -> None:
 @pytest.mark.parametrize(
     ("kind", "why"),
     [
-        ("registr", "none of register, stdlib"),
+        ("registr", "none of register, async, stdlib"),
         ("python:nowhere_at_all:Work", "cannot import"),
         ("python:os:path", "has no app"),
         ("python:os", "none of register"),
