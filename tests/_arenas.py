@@ -16,6 +16,7 @@ from chaos.faults._injection import Arena, Victim
 from chaos.faults._orders import Orders
 from chaos.scenario._fault import Trigger
 from chaos.scenario._plan import Strike
+from chaos.workload import _operations
 from chaos.workload._agent import ORDERS
 from chaos.workload._ledger import Entry, entries
 from trio_pool import PoolConfig, PoolEvent, open_pool
@@ -98,18 +99,19 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(folder: Path, **settings: Any) -> AsyncIterator[Stage]:
+async def stage(folder: Path, app: str = "_ordered_app:bridge", **settings: Any) -> AsyncIterator[Stage]:
     """Open a pool of two workers, or with these settings, whose workers are reached and take orders."""
     there = Stage(folder, ChaosLauncher())
     env = {
         ORDERS: str(folder / "orders"),
         _ordered_app.LEDGER: str(folder / "ledger.bin"),
+        _operations.LEDGER: str(folder / "ledger.bin"),
         "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
     }
     settings = {"size": 2, "seed": 1, **settings}
     Orders(folder / "orders")
     config = PoolConfig(env=env, launcher=there.launcher, on_event=there.note, **settings)
-    async with open_pool("_ordered_app:bridge", config) as there.pool:
+    async with open_pool(app, config) as there.pool:
         yield there
 
 

@@ -64,6 +64,8 @@ if TYPE_CHECKING:
 DEATH_LIMIT = 5.0
 """Seconds within which a worker that was killed must be dead. It takes a millisecond; a core dump may take a few."""
 
+_SERVING = ("ready", "busy", "degraded")
+
 _STEPS = {Window.W5: BEGIN, Window.W6: EFFECT}
 
 
@@ -257,8 +259,10 @@ async def _strike_at_step(ambush: Ambush) -> None:
     arena, launcher = ambush.arena, _launcher(ambush.arena)
     known = {victim.handle for victim in ambush.victims if victim.handle is not None}
     handles = [handle for handle in launcher.handles if (not known or handle in known) and ambush.wants(handle)]
-    for handle in handles:
-        _must_take_orders(handle)
+    serving = [handle for handle in handles if _status(arena, handle) in _SERVING]
+    if serving and not any(_proc.catches(_pid(handle), SIGNAL) for handle in serving):
+        # All run one program, but one that still starts has not come to it, and one that just died has left it.
+        _must_take_orders(serving[0])
     pid = handles[0].ident.pid if len(handles) == 1 and (known or ambush.spec.target.slot is not None) else None
     given = Orders(arena.orders).at_step(
         _STEPS[ambush.spec.window], dying(ambush.spec.death), nth=ambush.spec.nth, pid=pid
@@ -295,9 +299,7 @@ async def _make_start(ambush: Ambush) -> None:
     await trio.lowlevel.checkpoint()
     launcher = _launcher(ambush.arena)
     serving = [
-        handle
-        for handle in launcher.handles
-        if ambush.wants(handle) and _status(ambush.arena, handle) in ("ready", "busy", "degraded")
+        handle for handle in launcher.handles if ambush.wants(handle) and _status(ambush.arena, handle) in _SERVING
     ]
     if not serving:
         return

@@ -171,14 +171,15 @@ def _fits(spec: specs.WireFault) -> Callable[[Message], bool] | None:
         case specs.Duplicate():
             return lambda message: message.kind is Kind.REPLY
         case specs.Reorder():
-            return _movable
+            return movable
         case specs.Drop():
             return lambda message: message.kind in _ANSWERS
         case _:
             return None
 
 
-def _movable(message: Message) -> bool:
+def movable(message: Message) -> bool:
+    """Return whether a message may change places with another: not with one that is about all that came before it."""
     return message.kind is Kind.REPLY or (message.kind is Kind.REQUEST and message.command not in _IN_ORDER)
 
 

@@ -17,6 +17,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+CLEANING_UP = 0.02
+"""Seconds that a cancelled command takes to leave, as one does that closes a connection: its worker is to take nothing
+new until then, and who took no time would leave nothing to see of that."""
+
 bridge = Bridge()
 bridge.include(register)
 
@@ -28,6 +32,8 @@ async def fetch(args: dict[str, Any]) -> dict[str, Any]:
     try:
         await trio.sleep(args.get("service") or 0.0)
     except trio.Cancelled:
+        with trio.CancelScope(shield=True):
+            await trio.sleep(CLEANING_UP)
         execution.stop()
         raise
     return execution.finish(None, {})

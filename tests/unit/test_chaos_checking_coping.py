@@ -122,6 +122,23 @@ def test_a_kill_in_a_window_allows_what_the_contract_says(window: Window, outcom
     assert story.says("C23") == expected
 
 
+@pytest.mark.parametrize(("request_", "verdict"), [(0, "fail"), (1, "pass")])
+def test_of_several_requests_the_one_that_came_to_the_window_is_judged(request_: int, verdict: str) -> None:
+    """The worker has said which, and the pool's number, of the oldest, does not count."""
+    story = Story(faults=[Kill(name="kill", at=AT, window=Window.W5)], pool={"concurrency": 2})
+    story.started(1)
+    for number in (0, 1):
+        story.invoke(number, "fetch", asynchronous=True)
+        story.handed(number + 1, command="fetch")
+    story.finished(1, command="fetch")
+    story.injected("kill", 1, request_id=None, begun=True, detail={"request": request_})
+    story.finished(2, result="failed", command="fetch")
+    story.worker("WorkerExited", 1)
+    story.ok(0)
+    story.failed(1, "WorkerCrashed", request_id=2)
+    assert story.says("C23") == verdict
+
+
 def test_what_is_idempotent_may_succeed_whatever_the_window() -> None:
     """It is tried again."""
     story = Story(faults=[Kill(name="kill", at=AT, window=Window.W6)])

@@ -305,7 +305,7 @@ def test_a_run_whose_faults_all_struck_tested_something() -> None:
     assert story.says("C27") == "pass"
 
 
-@pytest.mark.parametrize("how", ["never", "missed", "without effect"])
+@pytest.mark.parametrize("how", ["never", "missed", "without effect", "no frame"])
 def test_a_fault_that_hit_nothing_makes_the_run_unknown(how: str) -> None:
     """Never struck, missed, or in force without changing anything: never green."""
     story = Story(faults=[WireFault(name="wire", at=AT)])
@@ -315,6 +315,9 @@ def test_a_fault_that_hit_nothing_makes_the_run_unknown(how: str) -> None:
     elif how == "without effect":
         story.injected("wire", 1, kind="wire.corrupt")
         story.note("chaos", "effect", fault="wire", occurrence=0, effect={"messages": 40, "struck": 0})
+    elif how == "no frame":
+        story.injected("wire", 1, kind="wire.reorder")
+        story.note("chaos", "effect", fault="wire", occurrence=0, effect={"seen": 40, "frames": 0})
     story.ends()
     assert story.says("C27") == "unknown"
     assert verdict(check_all(story.evidence())) is Judgement.UNKNOWN

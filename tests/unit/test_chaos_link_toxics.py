@@ -13,6 +13,7 @@ from _memory_wire import Wire, cancel, every, hello, large, messages, on_link, r
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chaos.faults._wire import movable
 from chaos.link._damaging import (
     STRANGER,
     CorruptLength,
@@ -345,6 +346,38 @@ def test_two_replies_change_places() -> None:
     assert toxic.struck == 2
     # Also if all are there at once: what counts is what was owed after each.
     assert heard(Reorder(every(), 9.0, HELD_BYTES), b"".join(said), asked=5) == said[1] + said[0] + big + said[2] + C
+
+
+def reached(toxic: Toxic, *items: bytes) -> bytes:
+    """Return what reaches a worker at once of what a pool says after its greeting."""
+    got = b""
+
+    def test(link: Interposer, wire: Wire) -> None:
+        nonlocal got
+        link.send(hello())
+        link.add(toxic, UP)
+        for item in items:
+            link.send(item)
+        got = wire.received[len(hello()) :]
+
+    on_link(test)
+    return got
+
+
+def test_two_requests_change_places() -> None:
+    """The first waits for the second, whatever is owed."""
+    asked = [request(number) for number in (1, 2, 3, 4)]
+    toxic = Reorder(every(), 9.0, HELD_BYTES)
+    assert reached(toxic, *asked) == asked[1] + asked[0] + asked[3] + asked[2]
+    assert toxic.struck == 2
+
+
+@pytest.mark.parametrize("other", [cancel(1), request(2, "cleanup_session")])
+def test_nothing_but_its_like_overtakes_a_request(other: bytes) -> None:
+    """A cancel that came before its request would cancel nothing, and a clean-up is of what came before it."""
+    toxic = Reorder(every(fits=movable), 9.0, HELD_BYTES)
+    assert reached(toxic, request(1), other, request(3)) == request(1) + other
+    assert toxic.struck == 0
 
 
 def test_a_reply_that_nobody_follows_is_not_kept() -> None:

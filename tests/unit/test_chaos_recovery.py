@@ -66,6 +66,18 @@ def test_a_kill_is_noticed_made_good_and_served_over() -> None:
     assert (found.in_flight, found.lost) == (1, 1)
 
 
+def test_who_held_several_requests_and_what_a_link_did_are_counted() -> None:
+    """A worker with one is not among the several; the counts of all its links are a strike's."""
+    told = Told()
+    told.strikes(1.0, 0, 1, requests=1)
+    told.strikes(1.0, 1, 2, requests=3)
+    told.note(2.0, "chaos", "effect", fault="k1", occurrence=0, effect={"seen": 9, "frames": 4})
+    found = told.only()
+    assert (found.several, found.frames) == (1, 4)
+    told.note(3.0, "chaos", "effect", fault="k1", occurrence=0, effect="nonsense")
+    assert told.only().frames == 4
+
+
 def test_a_reply_of_the_dead_does_not_count_as_the_first() -> None:
     """What it had written before it died is delivered after it, and is not the slot's return."""
     told = Told()

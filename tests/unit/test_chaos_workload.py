@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chaos.workload._ledger import BEGIN, EFFECT, END, SIZE, Ledger, entries
-from chaos.workload._operations import LEDGER, digest, payload, perform
-from chaos.workload._work import Register, shown, work_of
+from chaos.workload._operations import LEDGER, Execution, digest, payload, perform
+from chaos.workload._work import AsyncRegister, Register, asynchronous_of, shown, work_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,6 +72,27 @@ def test_a_job_runs_between_the_beginning_and_the_effect(ledger: Path) -> None:
     assert state == {}
 
 
+def test_executions_of_two_threads_have_numbers_of_their_own(ledger: Path) -> None:
+    """Sync and async commands run in two, and a number stands for one execution."""
+
+    def begin() -> None:
+        for number in range(200):
+            Execution("work", asked(number))
+
+    threads = [threading.Thread(target=begin) for _ in range(2)]
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+    finally:
+        sys.setswitchinterval(interval)
+    noted = [entry for entry in entries(close(ledger)) if entry is not None]
+    assert sorted(entry.execution for entry in noted) == list(range(1, 401))
+
+
 def test_a_torn_or_damaged_record_is_known(tmp_path: Path) -> None:
     """And does not hide those around it."""
     path = tmp_path / "ledger.bin"
@@ -99,10 +122,10 @@ def test_a_session_s_list_grows_and_says_whose_it_is() -> None:
     assert (reply["session"], reply["nonce"], reply["request"]) == ("s", asked(3)["nonce"], 3)
 
 
-@pytest.mark.parametrize("operation", Register.operations)
+@pytest.mark.parametrize("operation", AsyncRegister.operations)
 def test_a_right_reply_is_what_is_expected(operation: str) -> None:
     """What the client works out for itself is what the worker answers."""
-    work, wanted = Register(), request(5, operation, size=100)
+    work, wanted = AsyncRegister(), request(5, operation, size=100)
     args = {**work.args(wanted, 0, 0), **asked(5), "nonce": wanted.nonce, "size": 100}
     reply = shown(perform(operation, args, {} if work.touches(operation) else None))
     expected = work.expect(wanted, 0, 0)
@@ -130,6 +153,12 @@ def test_a_work_that_is_none_is_refused(kind: str, why: str) -> None:
     """With the reason, and the name of the field."""
     with pytest.raises(ValueError, match=f"workload.kind.*{why}"):
         work_of(kind)
+
+
+def test_a_work_says_which_of_its_operations_are_async() -> None:
+    """One that says nothing has none."""
+    assert set(asynchronous_of(work_of("async"))) == {"fetch"}
+    assert set(asynchronous_of(work_of("register"))) == set()
 
 
 def test_a_work_of_one_s_own_is_found() -> None:
