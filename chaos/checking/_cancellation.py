@@ -102,7 +102,7 @@ def _commands(evidence: Evidence, given_up: Sequence[Request], cases: Cases) -> 
 
 def _seen_running(evidence: Evidence, request: Request, execution: Execution) -> float:
     """Return until when an execution went on for certain: to its last step in the ledger, or for as long as it was to
-    take, if its worker did nothing else meanwhile and was not ended."""
+    take, if its worker did nothing else meanwhile, was not ended, and was not idle as far as samples tell."""
     steps = [step for step in (execution.begin, execution.effect, execution.end) if step is not None]
     last = max(steps, default=-math.inf)
     if execution.end is not None or execution.life is None:
@@ -110,6 +110,9 @@ def _seen_running(evidence: Evidence, request: Request, execution: Execution) ->
     for dispatched in request.dispatches:
         if dispatched["incarnation"] == execution.life.incarnation:
             until = _serves_until(evidence, execution.life, dispatched)
+            # An async command that was cancelled as it should be leaves no step.
+            idle = [each["t"] for each in evidence.samples if each["t"] > request.ended and each.get("busy") == 0]
+            until = min([until, *idle[:1]])
             last = max(last, min(until, last + (request.invoke["service"] or 0.0)))
     return last
 
@@ -138,10 +141,12 @@ def _deaths(evidence: Evidence, given_up: Sequence[Request], cases: Cases) -> No
 def _places(evidence: Evidence, given_up: Sequence[Request], cases: Cases) -> None:
     """Find workers that serve nobody any more since somebody gave up there, while others wait for one.
 
-    When the grace is over, a worker whose command was abandoned has been killed or runs nothing. From then on it takes
-    what waits without a session, for that may go to any worker that serves; and in a run no pool is made smaller, so
-    that no worker but those that end has left its service.
+    When the grace is over, a worker whose command was abandoned has been killed or runs nothing, if it has not other
+    commands beside it. From then on it takes what waits without a session, for that may go to any worker that serves;
+    and in a run no pool is made smaller, so that no worker but those that end has left its service.
     """
+    if evidence.found.foreign:
+        return  # what else a worker runs is not known for certain
     hit = Explanations(evidence).hit
     stalled = stalls(evidence)
     grace = evidence.plan.scenario.pool.abandon_grace
@@ -150,12 +155,17 @@ def _places(evidence: Evidence, given_up: Sequence[Request], cases: Cases) -> No
         for each in evidence.requests.values()
         if each.session is None and each.told and each.ended - each.sent > evidence.slack
     ]
+    held: dict[int, list[tuple[int, float]]] = {}
+    for each in evidence.requests.values():
+        for entry in each.dispatches:
+            held.setdefault(entry["incarnation"], []).append((entry["seq"], each.ended))
     for request in given_up:
         for dispatched in request.dispatches[-1:]:
             life = evidence.lives.get(dispatched["incarnation"])
             if life is None or life.incarnation in hit:
                 continue
-            begin, end = request.ended + grace, _serves_until(evidence, life, dispatched)
+            begin = grace + max(ended for seq, ended in held[life.incarnation] if seq <= dispatched["seq"])
+            end = _serves_until(evidence, life, dispatched)
             for other, since, until in waits:
                 first, last = max(begin, since), min(end, until)
                 if last - first > evidence.slack + stalled(first, last):

@@ -6,7 +6,7 @@ import pytest
 from _chaos_story import Story
 
 from chaos.scenario._fault import Trigger
-from chaos.scenario._process_faults import CancelStorm, Kill
+from chaos.scenario._process_faults import CancelStorm, Kill, Poison
 from chaos.workload._ledger import BEGIN, END
 
 STORM = CancelStorm(name="storm", at=Trigger(time=1.0))
@@ -117,9 +117,10 @@ def test_a_pool_that_does_not_notice_who_left_is_flagged() -> None:
     assert story.judged("C24").cases == 1
 
 
-def long_one(*, end: float | None = None, service: float = 1.0, grace: float = 0.3, storm: bool = False) -> Story:
+def long_one(*, end: float | None = None, service: float = 1.0) -> Story:
     """Have a caller give up on a long command at 1.2 s."""
-    story = Story(pool={"abandon_grace": grace}, faults=[Kill(name="kill", at=Trigger(time=1.0))] if storm else [])
+    faults = [Kill(name="kill", at=Trigger(time=1.0)), Poison(name="poison", at=Trigger(time=1.0))]
+    story = Story(pool={"abandon_grace": 0.3}, faults=faults)
     story.started(1)
     story.invoke(0, cancel_after=0.2, service=service, at=1.0)
     story.handed(1, at=1.001)
@@ -157,6 +158,23 @@ def test_what_runs_for_nobody_to_the_end_of_the_run_is_flagged() -> None:
     assert story.says("C24") == "pass"
 
 
+@pytest.mark.parametrize(("busy", "expected"), [(0, "pass"), (1, "fail")])
+def test_a_command_that_was_cancelled_leaves_no_step_and_no_busy_worker(busy: int, expected: str) -> None:
+    """An async one ends where it stands; that it has ended, a sample shows in which nobody is busy."""
+    story = long_one(service=100.0)
+    story.sample(busy=busy, at=1.25)
+    story.run("closing", at=3.1)
+    assert story.says("C24") == expected
+
+
+def test_until_the_pool_closes_is_all_that_is_asked() -> None:
+    """What is given up when the pool is about to close has no grace of which the run could tell."""
+    story = long_one(service=100.0)
+    story.run("closing", at=1.3)
+    story.worker("WorkerExited", 1, planned=True, reason="shutdown", at=3.0)
+    assert story.says("C24") == "pass"
+
+
 def test_time_in_which_the_application_stood_still_is_no_lateness() -> None:
     """The pool can end nobody meanwhile."""
     story = long_one(end=1.9)
@@ -165,11 +183,11 @@ def test_time_in_which_the_application_stood_still_is_no_lateness() -> None:
     assert story.says("C24") == "pass"
 
 
-def forgotten(*, taken: float | None, session: str | None = None, hit: bool = False) -> Story:
+def forgotten(*, taken: float | None, session: str | None = None, hit: int | None = None) -> Story:
     """Have a worker end in time what was given up, while another request waits, and take it at some time or never."""
-    story = long_one(end=1.3, storm=hit)
-    if hit:
-        story.injected("kill", 1, at=1.35)
+    story = long_one(end=1.3)
+    if hit is not None:
+        story.injected("kill", hit, at=1.35)
     story.invoke(1, session=session, at=1.4)
     if taken is not None:
         story.handed(2, session=session, at=taken)
@@ -191,23 +209,38 @@ def test_a_worker_that_nobody_gets_any_more_is_a_place_lost(taken: float | None,
 def test_who_may_not_go_there_has_lost_no_place() -> None:
     """A session waits for its own worker, and one that a fault has hit may be unable to serve."""
     assert forgotten(taken=None, session="s-1").says("C24") == "pass"
-    assert forgotten(taken=None, hit=True).says("C24") == "pass"
+    assert forgotten(taken=None, hit=1).says("C24") == "pass"
+    assert forgotten(taken=None, hit=2).says("C24") == "fail"
 
 
-def test_a_worker_that_died_by_itself_was_not_free() -> None:
-    """It may have been dead for a while before the pool was done with it; why it died, another rule asks."""
+def test_a_worker_that_runs_something_else_is_not_free() -> None:
+    """It runs several at once, and has no room for another before one of them has ended."""
+    for ended, expected in ((2.0, "pass"), (1.3, "fail")):
+        story = Story(pool={"abandon_grace": 0.3, "concurrency": 2})
+        story.started(1)
+        story.invoke(1, at=0.9)
+        story.handed(1, at=0.91)
+        story.invoke(0, cancel_after=0.2, at=1.0)
+        story.handed(2, at=1.001)
+        story.finished(2, result="cancelled", at=1.2)
+        story.cancelled(0, at=1.2)
+        story.invoke(2, at=1.21)
+        story.finished(1, at=ended)
+        story.ok(1, at=ended)
+        story.handed(3, at=2.01)
+        story.finished(3, at=2.02)
+        story.ok(2, at=2.02)
+        assert story.says("C24") == expected
+
+
+@pytest.mark.parametrize(("planned", "expected"), [(False, "pass"), (True, "fail")])
+def test_a_worker_that_died_by_itself_was_not_free(planned: bool, expected: str) -> None:
+    """It may have been dead for a while before the pool was done with it, of a poison for instance."""
     story = long_one(end=1.3)
+    story.injected("poison", None, kind="poison", slot=None, at=1.35)
     story.invoke(1, at=1.4)
-    story.handed(2, at=1.41)
-    story.finished(2, result="failed", at=1.42)
-    story.failed(1, "WorkerCrashed", request_id=2, at=1.42)
-    story.invoke(2, at=1.43)
-    story.handed(3, at=1.44)
-    story.finished(3, result="failed", at=1.5)
-    story.failed(2, "WorkerCrashed", request_id=3, at=1.5)
-    story.invoke(3, at=1.51)
-    story.worker("WorkerExited", 1, at=2.4)
-    story.handed(4, 2, at=2.5)
-    story.finished(4, 2, at=2.51)
-    story.ok(3, at=2.52)
-    assert story.says("C24") == "pass"
+    story.worker("WorkerExited", 1, planned=planned, at=2.3)
+    story.handed(2, 2, at=2.31)
+    story.finished(2, 2, at=2.32)
+    story.ok(1, at=2.33)
+    assert story.says("C24") == expected

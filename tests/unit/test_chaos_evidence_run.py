@@ -114,6 +114,20 @@ def test_a_number_that_does_not_fit_is_nobodys(how: str) -> None:
     assert evidence.found.foreign
 
 
+@pytest.mark.parametrize("others", [0, 1])
+def test_what_is_told_of_who_had_given_up_is_his_if_nobody_else_can_be_meant(others: int) -> None:
+    """A pool that did not notice is found out by it; with more requests than numbers it may be another's."""
+    story = Story()
+    story.invoke(0)
+    story.cancelled(0)
+    if others:
+        story.invoke(1)
+    story.handed(1)
+    evidence = story.evidence()
+    assert evidence.requests[0].number == (None if others else 1)
+    assert bool(evidence.found.foreign) == bool(others)
+
+
 def test_times_of_both_clocks_are_the_historys() -> None:
     """The ledger's nanoseconds are those of the machine, the history's seconds begin with the run."""
     story = Story()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -208,6 +209,7 @@ def test_a_run_is_read_from_its_results(tree: Path, monkeypatch: pytest.MonkeyPa
     [
         (70, None, "ended with 70 and no results: last words"),
         (70, judged(70), "did not come to its end, exit code 70: C24"),
+        (1, judged(5), "did not come to its end"),
         (130, judged(1), "did not come to its end"),
         (4, judged(4, findings=[]), "did not come to its end"),
     ],
@@ -275,13 +277,17 @@ def test_each_is_tried_on_a_tree_that_nobody_else_has(tmp_path: Path) -> None:
     trees = [tmp_path / "a", tmp_path / "b"]
     used: list[Path] = []
 
+    both = threading.Barrier(2, timeout=10)
+
     def attempt(tree: Path, item: int) -> int:
         assert tree not in used
         used.append(tree)
+        both.wait()  # nobody goes on before two are at it
         used.remove(tree)
+        both.wait()
         return item
 
-    assert list(trials.each_on_a_copy(trees, range(50), attempt)) == list(range(50))
+    assert list(trials.each_on_a_copy(trees, range(8), attempt)) == list(range(8))
 
 
 def test_the_make_target_carries_the_table_out() -> None:
