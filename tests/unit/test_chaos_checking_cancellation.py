@@ -244,3 +244,35 @@ def test_a_worker_that_died_by_itself_was_not_free(planned: bool, expected: str)
     story.finished(2, 2, at=2.32)
     story.ok(1, at=2.33)
     assert story.says("C24") == expected
+
+
+def test_where_others_ask_as_well_nobody_knows_who_is_free() -> None:
+    """A worker may run what none of the run's callers has sent."""
+    for stranger, expected in ((True, "pass"), (False, "fail")):
+        story = Story(pool={"abandon_grace": 0.3, "concurrency": 2})
+        story.started(1)
+        if stranger:
+            story.handed(1, command="stranger", at=0.9)
+        story.invoke(0, cancel_after=0.2, at=1.0)
+        story.handed(2, at=1.001)
+        story.finished(2, result="cancelled", at=1.2)
+        story.cancelled(0, at=1.2)
+        story.invoke(1, at=1.21)
+        story.handed(3, at=2.01)
+        story.finished(3, at=2.02)
+        story.ok(1, at=2.02)
+        assert story.says("C24") == expected
+
+
+def test_of_other_pools_no_more_is_asked_than_to_let_go() -> None:
+    """Whether they end what nobody waits for, and with which errors, is their own affair."""
+    for held, expected in ((0.0, "pass"), (0.2, "fail")):
+        story = Story(pool={"abandon_grace": 0.3})
+        story.records[0]["target"] = "another"
+        story.invoke(0, cancel_after=0.2, service=5.0, at=1.0)
+        story.step(0, BEGIN, at=1.1, execution=1)
+        story.cancelled(0, at=1.2 + held)
+        story.invoke(1, cancel_after=0.2, at=2.0)
+        story.failed(1, "CancelledError", "executed", public=False, at=2.21)
+        story.step(0, END, at=6.1, execution=1)
+        assert story.says("C24") == expected
