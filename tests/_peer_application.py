@@ -8,17 +8,22 @@ from __future__ import annotations
 import json
 import multiprocessing
 import sys
+from pathlib import Path
 from typing import Any
 
 import trio
 
+from chaos.running._targets import Targets
+from chaos.scenario._fault import Selector, WorkerState
 from chaos.scenario._model import Phase, Scenario
+from chaos.scenario._plan import Strike
 from chaos.targets._registry import target_named
 from chaos.targets._target import Call, Setup
 from chaos.workload._operations import LEDGER
 from trio_pool import PoolConfig
 
 SIZE = 2
+STRIKE = Strike(fault="fault", occurrence=0, at=0.0, choice=0.0, offset=0.0)
 
 
 async def main(name: str, ledger: str) -> None:
@@ -33,6 +38,15 @@ async def main(name: str, ledger: str) -> None:
     async with target_named(name).open(setup) as opened:
         seen["pids"] = list(opened.pids())
         seen["work"] = await opened.call(call("work"))
+        targets = Targets(opened, None, Path(ledger))
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(opened.call, call("work", request=8, service=0.5))
+            with trio.fail_after(10.0):
+                while not targets.find(Selector(state=WorkerState.BUSY), STRIKE):  # noqa: ASYNC110  # nobody tells
+                    await trio.sleep(0.002)
+            for state in (WorkerState.BUSY, WorkerState.IDLE, WorkerState.SERVING):
+                found = targets.find(Selector(state=state, count=SIZE), STRIKE)
+                seen[state] = sorted((victim.pid, victim.request) for victim in found)
         seen["echo"] = (await opened.call(call("echo", payload=b"abc")))["payload"].decode()
         try:
             await opened.call(call("work", nonce="not a number"))

@@ -28,7 +28,7 @@ class Execution:
         begin: When it began, in the history's time.
         effect: When it had taken effect; None if it never did.
         end: When it was about to return; None if it never did.
-        stopped: When it was cancelled, being async; None if it was not.
+        stopped: When it was cancelled, or had failed; None if it never was.
         life: The worker it ran in, if the pool named the process.
         repeated: How often a step was noted again, which should not be.
     """

@@ -39,6 +39,7 @@ class Victim:
             still the one that is meant.
         slot: Its place in the pool.
         incarnation: The number of its life; of other pools a number that the harness gives each new process.
+        request: Of other pools, the number in the plan of the request that it runs; None if it runs none.
     """
 
     pid: int
@@ -46,6 +47,7 @@ class Victim:
     incarnation: int
     info: WorkerInfo | None = None
     handle: ChaosHandle | None = None
+    request: int | None = None
 
 
 class Callers(Protocol):

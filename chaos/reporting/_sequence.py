@@ -127,7 +127,7 @@ class _Reader:
                 (execution.begin, "begins"),
                 (execution.effect, "has its effect"),
                 (execution.end, "is about to return"),
-                (execution.stopped, "is cancelled"),
+                (execution.stopped, "stops without effect"),
             ):
                 if t is not None:
                     steps.append(Step(t=t, source=place, target=place, text=what))

@@ -171,7 +171,7 @@ class Application:
             self._plan,
             INJECTORS,
             opened.capabilities,
-            Targets(opened, launcher),
+            Targets(opened, launcher, self._directory / "ledger.bin"),
             arena,
             observer,
             sampler,

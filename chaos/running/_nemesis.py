@@ -95,7 +95,10 @@ class Nemesis:
             for strike in self._plan.strikes:
                 spec = self._plan.fault(strike.fault)
                 missing = spec.needs - self._capabilities
-                if missing:
+                refusal = self._targets.refusal(spec.target) if spec.aims else None
+                if refusal is not None:
+                    self._missed(strike, refusal)
+                elif missing:
                     self._missed(strike, f"this pool gives no way to it: {', '.join(sorted(missing))}")
                 elif strike.at is not None:
                     nursery.start_soon(self._at, spec, strike, origin + strike.at)
@@ -250,7 +253,8 @@ class Nemesis:
                 detail=effect,
             )
             whom = "" if row["pid"] is None else f"  worker {row['worker_id'] or row['slot']} (pid {row['pid']})"
-            doing = f", running pool request {row['request_id']}" if row["begun"] else ""
+            asked = "a request" if row["request_id"] is None else f"pool request {row['request_id']}"
+            doing = f", running {asked}" if row["begun"] else ""
             self._say(f"{strike.fault}  {spec.kind}{whom}{doing}")
 
     def _missed(self, strike: Strike, why: str) -> None:
@@ -329,8 +333,8 @@ def _row(victim: Victim) -> dict[str, Any]:
         "worker_id": None if info is None else info.worker_id,
         "incarnation": victim.incarnation,
         "pid": victim.pid,
-        "begun": None if info is None else info.begun,
+        "begun": victim.request is not None if info is None else info.begun,
         "request_id": None if info is None else info.request_id,
         "session_id": None if info is None else info.session_id,
-        "requests": None if info is None else len(info.request_ids),
+        "requests": int(victim.request is not None) if info is None else len(info.request_ids),
     }

@@ -9,9 +9,11 @@ from trio_pool import WorkerStatus
 
 from ..faults._injection import Victim
 from ..scenario._fault import WorkerState
+from ._doings import Doings
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from trio_pool import SessionPool, WorkerInfo
 
@@ -29,11 +31,13 @@ class Targets:
     Args:
         target: The pool.
         launcher: Through which it starts its workers, if it is ours.
+        ledger: What its workers write down of what they do.
     """
 
-    def __init__(self, target: OpenTarget, launcher: ChaosLauncher | None) -> None:
+    def __init__(self, target: OpenTarget, launcher: ChaosLauncher | None, ledger: Path) -> None:
         self._target = target
         self._launcher = launcher
+        self._doings = Doings(ledger)
         self._hit: set[int] = set()
         self._slots: dict[int, int] = {}
 
@@ -41,6 +45,18 @@ class Targets:
         """Return how many workers serve now."""
         pool = self._target.pool
         return len(self._target.pids()) if pool is None else pool.get_pool_status().ready
+
+    def refusal(self, selector: Selector) -> str | None:
+        """Return why this pool has nobody that a selector could ever mean; None if it may have."""
+        if self._target.pool is not None:
+            return None
+        if selector.state is WorkerState.STARTING:
+            return "of this pool nobody can tell which workers are starting"
+        if selector.session is not None:
+            return "this pool has no sessions"
+        if selector.trigger:
+            return "this pool tells no events, so none of its workers struck anything"
+        return None
 
     def find(
         self, selector: Selector, strike: Strike, *, incarnation: int | None = None, patient: bool = False
@@ -72,9 +88,7 @@ class Targets:
     def _fitting(self, selector: Selector) -> list[Victim]:
         pool = self._target.pool
         if pool is None:
-            return [
-                victim for victim in map(self._stranger, self._target.pids()) if selector.slot in (None, victim.slot)
-            ]
+            return self._strangers(selector)
         infos = [info for info in pool.get_pool_status().workers if _fits(info, selector)]
         if selector.session is not None:
             home = _home(pool, selector.session)
@@ -87,10 +101,25 @@ class Targets:
             return None
         return Victim(pid=info.pid, slot=info.slot, incarnation=info.incarnation, info=info, handle=handle)
 
-    def _stranger(self, pid: int) -> Victim:
-        # Other pools number neither places nor lives, so each process gets a number of its own when it is first seen.
-        number = self._slots.setdefault(pid, len(self._slots))
-        return Victim(pid=pid, slot=number, incarnation=number)
+    def _strangers(self, selector: Selector) -> list[Victim]:
+        found: list[Victim] = []
+        running = self._doings.now()
+        for pid in self._target.pids():
+            # Other pools number neither places nor lives, so each process gets a number when it is first seen.
+            number = self._slots.setdefault(pid, len(self._slots))
+            request = running.get(pid)
+            match selector.state:
+                case WorkerState.BUSY:
+                    fits = request is not None
+                case WorkerState.IDLE:
+                    fits = request is None
+                case WorkerState.ANY | WorkerState.SERVING:
+                    fits = True
+                case WorkerState.STARTING:
+                    fits = False  # see `refusal`
+            if fits and selector.slot in (None, number):
+                found.append(Victim(pid=pid, slot=number, incarnation=number, request=request))
+        return found
 
 
 def _fits(info: WorkerInfo, selector: Selector) -> bool:

@@ -25,8 +25,8 @@ MAGIC = b"tpL1"
 SIZE = RECORD.size + 4
 
 BEGIN, EFFECT, END, STOPPED = 1, 2, 3, 4
-"""The steps of an execution: before anything, after its effect on the worker's state, before its return. An async one
-that is cancelled is stopped in place of the last two."""
+"""The steps of an execution: before anything, after its effect on the worker's state, before its return. One that
+is cancelled, or fails, is stopped in place of the last two."""
 
 NO_REQUEST = 2**64 - 1
 

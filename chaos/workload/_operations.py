@@ -77,7 +77,7 @@ class Execution:
         return reply
 
     def stop(self) -> None:
-        """End it without effect: it was cancelled."""
+        """End it without effect: it was cancelled, or has failed."""
         self._note(STOPPED)
 
     def _note(self, step: int) -> None:
@@ -105,9 +105,13 @@ def perform(
         ``items``, ``digest`` or ``payload``, whatever the operation is about.
     """
     execution = Execution(operation, args)
-    if args.get("service"):
-        time.sleep(args["service"])
-    done: Mapping[str, Any] = {} if job is None else job()
+    try:
+        if args.get("service"):
+            time.sleep(args["service"])
+        done: Mapping[str, Any] = {} if job is None else job()
+    except BaseException:  # whatever it is: who reads the ledger must not take it to go on
+        execution.stop()
+        raise
     return execution.finish(state, done)
 
 

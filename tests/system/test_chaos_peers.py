@@ -45,6 +45,11 @@ def test_an_adapter_calls_its_pool_and_closes_it(tmp_path: Path, name: str) -> N
     assert len(seen["pids"]) == _peer_application.SIZE
     assert seen["work"]["pid"] in seen["pids"]
     assert (seen["work"]["request"], len(seen["work"]["digest"])) == (7, 16)
+    # Whom a fault finds by what the workers write down, while one of them runs request 8.
+    ((busy, request),) = seen["busy"]
+    assert (busy in seen["pids"], request) == (True, 8)
+    assert seen["idle"] == [[pid, None] for pid in sorted(seen["pids"]) if pid != busy]
+    assert sorted([*seen["busy"], *seen["idle"]]) == seen["serving"]
     assert seen["echo"] == "abc"
     assert "not a number" in seen["error"]
     assert seen["late"] in ("TimeoutError", "TooSlowError")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -18,9 +19,10 @@ from chaos.running._nemesis import AIM_LIMIT, HEAL_LIMIT, Nemesis
 from chaos.running._observer import Observer
 from chaos.running._sampler import Sampler
 from chaos.running._targets import Targets
-from chaos.scenario._fault import Capability, Selector, Trigger
+from chaos.scenario._fault import Capability, Selector, Trigger, WorkerState
 from chaos.scenario._model import Limits, Phase
 from chaos.scenario._process_faults import Freeze, Kill
+from chaos.workload._ledger import BEGIN, EFFECT, END, MAGIC, RECORD, STOPPED
 from trio_pool import SessionBound, WorkerReady
 
 if TYPE_CHECKING:
@@ -70,6 +72,7 @@ class Stage:
 
     def __init__(self, path: Path, clock: MockClock, *pids: int) -> None:
         self.workers = Workers(*pids)
+        self.ledger = path / "ledger.bin"
         self.history = History(path / "history.jsonl", clock.current_time)
         self.observer = Observer(self.history)
         self.live = LiveMetrics(clock.current_time)
@@ -115,7 +118,7 @@ class Stage:
             of,
             {"kill": self.inject, "freeze": self.inject},
             self.workers.capabilities if capabilities is None else capabilities,
-            Targets(self.workers, None),
+            Targets(self.workers, None, self.ledger),
             arena,
             self.observer,
             sampler,
@@ -140,6 +143,12 @@ def stage(tmp_path: Path, autojump_clock: MockClock) -> Any:
         yield stage
 
 
+def entry(pid: int, step: int) -> bytes:
+    """Return a record of the ledger."""
+    packed = RECORD.pack(MAGIC, step, 1, 1, pid, 1, 1, b"")
+    return packed + zlib.crc32(packed).to_bytes(4, "big")
+
+
 def kill(name: str = "k", **fields: Any) -> Kill:
     return Kill(name=name, **{"at": Trigger(time=1.0), **fields})
 
@@ -157,6 +166,45 @@ async def test_a_fault_strikes_on_time_and_is_healed_after_its_hold(stage: Stage
     assert (injected["fault"], injected["kind"], injected["pid"], injected["t"]) == ("f", "freeze", 12, 1.0)
     (healed,) = stage.told("heal")
     assert (healed["fault"], healed["ok"], healed["t"]) == ("f", True, 4.0)
+
+
+async def test_of_another_pool_the_ledger_tells_who_is_busy(stage: Stage, autojump_clock: MockClock) -> None:
+    """Whoever has begun a request and not ended it; a record that is not whole yet counts once it is."""
+    busy, idle = Selector(state=WorkerState.BUSY, count=2), Selector(state=WorkerState.IDLE, count=2)
+    steps = [(12, BEGIN), (12, END), (11, BEGIN), (12, BEGIN), (12, EFFECT), (11, STOPPED), (11, BEGIN)]
+    packed = b"".join(entry(pid, step) for pid, step in steps)
+    stage.ledger.write_bytes(packed[:-1])
+    of = scenario(kill("b", target=busy), kill("i", target=idle), kill("c", target=busy))
+
+    def rest() -> None:
+        if stage.deeds:
+            stage.ledger.write_bytes(packed)
+
+    stage.at_strike = rest
+    await stage.run(plan(of, strikes=[strike("b", 1.0), strike("i", 2.0), strike("c", 3.0)]))
+    struck = [deed[1:] for deed in stage.deeds if "healed" not in deed[1]]
+    assert struck == [("b", (12,)), ("i", (11,)), ("c", (11, 12))]
+    injects = [(record["fault"], record["pid"], record["begun"], record["requests"]) for record in stage.told("inject")]
+    assert injects == [("b", 12, True, 1), ("i", 11, False, 0), ("c", 11, True, 1), ("c", 12, True, 1)]
+
+
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ({"state": "starting"}, "nobody can tell which workers are starting"),
+        ({"session": 0}, "has no sessions"),
+        ({"trigger": True}, "tells no events"),
+    ],
+)
+async def test_what_another_pool_cannot_be_asked_for_is_missed_at_once(
+    stage: Stage, autojump_clock: MockClock, target: dict[str, Any], why: str
+) -> None:
+    """And the record says why: a selector that nobody heeds would strike anybody."""
+    await stage.run(plan(scenario(kill(target=Selector(**target))), strikes=[strike("k", 1.0)]))
+    (missed,) = stage.told("missed")
+    assert why in missed["why"]
+    assert missed["t"] == 0.0
+    assert stage.deeds == []
 
 
 async def test_a_kill_is_not_healed(stage: Stage, autojump_clock: MockClock) -> None:

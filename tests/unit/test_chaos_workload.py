@@ -60,7 +60,7 @@ def test_every_execution_is_noted_three_times(ledger: Path) -> None:
 
 
 def test_a_job_runs_between_the_beginning_and_the_effect(ledger: Path) -> None:
-    """What it raises leaves a beginning alone, and no effect on the state."""
+    """What raises says that it has stopped, and has no effect on the state."""
     state: dict[str, Any] = {}
 
     def fail() -> dict[str, Any]:
@@ -68,7 +68,7 @@ def test_a_job_runs_between_the_beginning_and_the_effect(ledger: Path) -> None:
 
     with pytest.raises(RuntimeError, match="on purpose"):
         perform("append", asked(7), state, fail)
-    assert [entry.step for entry in entries(close(ledger)) if entry is not None] == [BEGIN]
+    assert [entry.step for entry in entries(close(ledger)) if entry is not None] == [BEGIN, STOPPED]
     assert state == {}
 
 
