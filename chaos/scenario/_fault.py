@@ -146,7 +146,7 @@ class Selector:
     """Which workers are hit, resolved when the fault strikes; those that fit are drawn from by the plan's number.
 
     Args:
-        state: What they must be doing.
+        state: What they must be doing; of other kinds of pool, by what their workers write down.
         slot: Only the worker in this slot.
         session: Only the worker that holds this session of the plan.
         count: So many of them.
