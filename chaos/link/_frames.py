@@ -277,6 +277,21 @@ class Cutter:
         return Message(Kind.REQUEST, wire_id, command)
 
 
+class Uncut:
+    """Takes the place of a `Cutter` where nobody asks for frames: bytes go on as they come."""
+
+    def follow(self, data: memoryview) -> None:
+        """Take note of nothing."""
+
+    def cut(self, data: memoryview, now: float) -> list[Piece]:
+        """Return bytes that came now in one piece, of no frame."""
+        return [Piece(data, at=now)]
+
+    def release(self, now: float) -> list[Piece]:
+        """Return nothing: nothing is ever kept."""
+        return []
+
+
 def _envelope(body: bytes) -> tuple[int, int]:
     """Return how many buffers follow, and where the message's map begins; (0, 0) if this is no envelope.
 

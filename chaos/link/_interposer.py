@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import trio
 
 from ..scenario._fault import Direction
-from ._frames import Cutter
+from ._frames import Cutter, Uncut
 from ._lane import Lane
 
 if TYPE_CHECKING:
@@ -45,15 +45,16 @@ class Interposer:
     Args:
         inner: The transport below; closed with this one.
         nursery: Where the delivering task runs.
+        frames: Whether toxics see frames; else they see bytes as they come.
     """
 
-    def __init__(self, inner: Transport, nursery: trio.Nursery) -> None:
+    def __init__(self, inner: Transport, nursery: trio.Nursery, *, frames: bool = True) -> None:
         self._inner = inner
         self._nursery = nursery
         self.in_flight: dict[int, str] = {}
         """The requests on this link that have not been replied to: their commands, by wire id."""
-        self._inbound = Lane(Cutter(self.in_flight, from_worker=True))
-        self._outbound = Lane(Cutter(self.in_flight, from_worker=False))
+        self._inbound = Lane(Cutter(self.in_flight, from_worker=True) if frames else Uncut())
+        self._outbound = Lane(Cutter(self.in_flight, from_worker=False) if frames else Uncut())
         self._scratch = memoryview(bytearray(_READ_SIZE))
         self.closed = False
         """Whether the pool has closed it."""
@@ -81,6 +82,12 @@ class Interposer:
             lane.remove(toxic, trio.current_time())
         if not self.closed:
             self._push()
+        self._wake()
+
+    def hurry(self, toxic: Toxic, seconds: float) -> None:
+        """Have a toxic hold back what it has no longer than for so many seconds from now."""
+        for lane in (self._inbound, self._outbound):
+            lane.hurry(toxic, trio.current_time() + seconds)
         self._wake()
 
     def in_force(self, toxic: Toxic) -> bool:

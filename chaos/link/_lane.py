@@ -16,7 +16,7 @@ from ._frames import Piece
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ._frames import Cutter
+    from ._frames import Cutter, Uncut
     from ._toxic import Toxic
 
 
@@ -27,7 +27,7 @@ class Lane:
         cutter: Follows them.
     """
 
-    def __init__(self, cutter: Cutter) -> None:
+    def __init__(self, cutter: Cutter | Uncut) -> None:
         self.cutter = cutter
         self.toxics: list[Toxic] = []
         self.held = 0
@@ -66,6 +66,12 @@ class Lane:
         self._pass(_from(toxic.release(), now), place + 1)
         self.toxics.remove(toxic)
         self._enforce(toxic, False)
+
+    def hurry(self, toxic: Toxic, latest: float) -> None:
+        """Have nothing that waits here wait for a toxic longer than until then."""
+        for piece in self._queue:
+            if toxic in piece.holds:
+                piece.holds[toxic] = min(piece.holds[toxic], max(0.0, latest - piece.at))
 
     def take(self, data: bytes, now: float) -> None:
         """Take bytes in; after the end they are lost, as on a line that is cut."""

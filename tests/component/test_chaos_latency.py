@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from chaos._latency import HELD_BYTES, DelayedTransport
+from chaos._latency import DelayedTransport
+from chaos.link._interposer import HELD_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
