@@ -11,13 +11,10 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
 import trio
 
+from ._pace import Pace
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
-
-
-AT_ONCE = 50
-"""How many requests that are due leave without a checkpoint between them: starting 50 tasks holds up the loop for less
-than a millisecond, and at a thousand requests a second 50 are what comes due in 50 of them."""
 
 
 class Arrival(Protocol):
@@ -70,14 +67,10 @@ class Load(Generic[A]):
             start: What the plan's times are relative to, in Trio's time.
         """
         async with trio.open_nursery() as nursery:
-            at_once = 0
+            pace = Pace()
             for request in self._requests:
-                # What is due is sent in one go: with a round of the loop for each, a generator that is late because
-                # others have the processor would never catch up.
-                at_once += 1
-                if at_once > AT_ONCE or start + request.at > trio.current_time():
+                if pace.sleeps(start + request.at):
                     await trio.sleep_until(start + request.at)
-                    at_once = 1
                 if self.in_flight >= self._max_in_flight:
                     self.dropped += 1
                     self._drop(request)

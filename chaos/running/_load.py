@@ -10,15 +10,12 @@ from typing import TYPE_CHECKING
 
 import trio
 
+from .._pace import Pace
 from ..scenario._model import ClosedLoad, OpenLoad, PartlyOpenLoad, ReplayLoad
 
 if TYPE_CHECKING:
     from ..scenario._plan import Plan, Visit
     from ._client import Client
-
-AT_ONCE = 50
-"""How many visits that are due begin without a checkpoint between them: starting 50 tasks holds up the loop for less
-than a millisecond, and at a thousand a second 50 are what comes due in 50 of them."""
 
 
 class Load:
@@ -47,15 +44,11 @@ class Load:
     async def run(self) -> None:
         """Begin every visit at its time, and return when the last is over. Cancelling it cancels those under way."""
         async with trio.open_nursery() as nursery:
-            at_once = 0
+            pace = Pace()
             for visit in self._plan.visits:
                 due = self._client.origin + visit.at
-                # What is due is begun in one go: with a round of the loop for each, a generator that is late because
-                # others have the processor would never catch up.
-                at_once += 1
-                if at_once > AT_ONCE or due > trio.current_time():
+                if pace.sleeps(due):
                     await trio.sleep_until(due)
-                    at_once = 1
                 if self._client.unanswered >= self._bounds[visit.phase] and visit.user is None:
                     self.dropped += len(visit.requests)
                     self._client.drop(visit)

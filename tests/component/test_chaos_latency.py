@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections import deque
 from typing import TYPE_CHECKING
 
 import pytest
 import trio
+from _memory_wire import Wire, read, read_all
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trio.testing import MockClock, wait_all_tasks_blocked
@@ -16,79 +16,7 @@ from chaos._latency import DelayedTransport
 from chaos.link._interposer import HELD_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
-
-
-class Wire:
-    """A transport in memory, with the time at which each piece arrived at the far end."""
-
-    def __init__(self, capacity: int = 1 << 30) -> None:
-        self.capacity = capacity
-        self.arrived: list[tuple[float, bytes]] = []
-        self.inbox: deque[bytes | OSError] = deque()
-        self.closed = False
-        self.broken: OSError | None = None
-        self._news = trio.lowlevel.ParkingLot()
-
-    def send(self, data: bytes | memoryview | Sequence[bytes | memoryview], /) -> int:
-        if self.closed:
-            raise OSError("closed")
-        if self.broken is not None:
-            raise self.broken
-        whole = b"".join([data] if isinstance(data, (bytes, memoryview)) else data)
-        part = whole[: self.capacity]
-        if not part:
-            raise BlockingIOError
-        self.capacity -= len(part)
-        self.arrived.append((trio.current_time(), part))
-        return len(part)
-
-    def recv_into(self, buffer: bytearray | memoryview, /) -> int:
-        if self.closed:
-            raise OSError("closed")
-        if not self.inbox:
-            raise BlockingIOError
-        item = self.inbox[0]
-        if isinstance(item, OSError):
-            raise item
-        count = min(len(item), len(buffer))
-        memoryview(buffer)[:count] = item[:count]
-        if item:
-            self.inbox.popleft()
-            if item[count:]:
-                self.inbox.appendleft(item[count:])
-        return count
-
-    async def wait_readable(self) -> None:
-        while not self.inbox or self.closed:
-            if self.closed:
-                raise trio.ClosedResourceError
-            await self._news.park()
-        await trio.lowlevel.checkpoint()
-
-    async def wait_writable(self) -> None:
-        while not self.capacity or self.closed:
-            if self.closed:
-                raise trio.ClosedResourceError
-            await self._news.park()
-        await trio.lowlevel.checkpoint()
-
-    def close(self) -> None:
-        self.closed = True
-        self.changed()
-
-    def changed(self) -> None:
-        self._news.unpark_all()
-
-    def deliver(self, item: bytes | OSError) -> None:
-        """Have something arrive from the worker."""
-        self.inbox.append(item)
-        self.changed()
-
-    @property
-    def received(self) -> bytes:
-        """All that reached the worker."""
-        return b"".join(piece for _, piece in self.arrived)
+    from collections.abc import AsyncIterator
 
 
 @pytest.fixture
@@ -101,22 +29,6 @@ async def link(wire: Wire, nursery: trio.Nursery) -> AsyncIterator[DelayedTransp
     link = DelayedTransport(wire, nursery)
     yield link
     link.close()
-
-
-def read(link: DelayedTransport) -> bytes:
-    buffer = bytearray(1 << 16)
-    return bytes(buffer[: link.recv_into(buffer)])
-
-
-async def read_all(link: DelayedTransport, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        await link.wait_readable()
-        try:
-            data += read(link)
-        except BlockingIOError:
-            continue
-    return data
 
 
 async def test_without_delay_every_call_goes_straight_through(
@@ -262,8 +174,7 @@ async def test_a_full_transport_below_is_waited_for(
     link.set_delay(0)
     link.send(b"ef")
     assert wire.received == b"ab"
-    wire.capacity = 100
-    wire.changed()
+    wire.room(100)
     await trio.sleep(1)
     assert wire.received == b"abcdef"
 

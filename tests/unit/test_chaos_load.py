@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import attrs
 import trio
 
-from chaos._load import AT_ONCE, Load
+from chaos._load import Load
+from chaos._pace import AT_ONCE
 
 if TYPE_CHECKING:
     from trio.testing import MockClock
