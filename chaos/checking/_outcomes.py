@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-from bisect import bisect_left, bisect_right
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from ..evidence._evidence import Ending
-from ..scenario._fault import Capability
+from ..evidence._standstills import overlap
 from ._cases import Cases, count, idle
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ OUTCOME_OF: Final = {"fail": "not_executed", "info": "maybe_executed", "raised":
 
 MAX_SLACK: Final = 0.5
 """Slack beyond this share of a timeout says nothing about it any more: the client was too late to tell. Arbitrary."""
+
+MAX_PAUSE: Final = 0.5
+"""Seconds for which a process may stand still because others have the processor. Arbitrary."""
 
 
 def cut_off(evidence: Evidence, request: Request) -> bool:
@@ -92,50 +95,57 @@ def typed_errors(evidence: Evidence) -> Answer:
 
 
 def deadlines(evidence: Evidence) -> Answer:
-    """No request outlives its timeout, whatever the workers do."""
+    """No request outlives its timeout, whatever the workers do.
+
+    While the application itself stood still nobody could end a request, so one that overlapped it may take that much
+    longer, and all others not. A standstill that no fault explains is excused as long as a busy machine may be its
+    reason. One that is longer may be the pool's own doing, and what it delayed proves nothing.
+    """
     cases = Cases()
-    slack = evidence.slack
-    stalled = stalls(evidence)
-    tightest = math.inf
-    judged = 0
+    slack = evidence.calm_slack
+    still = evidence.standstills
+    judged = timed = paused = 0
+    loose: list[float] = []
+    doubtful: list[Request] = []
     for request in evidence.requests.values():
         timeout = request.invoke["timeout"]
         if timeout is None:
             timeout = evidence.plan.scenario.pool.timeout
         if request.outcome is None or math.isinf(timeout):
             continue
-        judged += 1
-        tightest = min(tightest, timeout)
+        timed += 1
         took = request.ended - request.sent
-        if took > timeout + slack and took > timeout + slack + stalled(request.sent, request.ended):
+        stood = overlap(still.planned, request.sent, request.ended)
+        paused += stood > 0
+        unexplained = overlap(still.all, request.sent, request.ended) - stood
+        if took > timeout + slack + stood + unexplained:
             cases.add(
-                f"{request.name} took {took:.3f} s with a timeout of {timeout:g} s and {slack:.3f} s of slack",
+                f"{request.name} took {took:.3f} s with a timeout of {timeout:g} s, {slack:.3f} s of slack and"
+                f" {stood + unexplained:.3f} s in which the application stood still",
                 request.seqs,
             )
-    late = None
-    if slack > MAX_SLACK * tightest:
-        late = f"the client itself was late by {slack:.3f} s, too much to judge a timeout of {tightest:g} s"
-    nothing = None if judged else "no request had a timeout and an outcome"
-    return cases.answer(f"{count(judged, 'request')}, all within their timeouts", unknown=late, idle=nothing)
+        elif took > timeout + slack + stood + min(unexplained, MAX_PAUSE):
+            doubtful.append(request)
+        elif slack > MAX_SLACK * timeout:
+            loose.append(timeout)
+        else:
+            judged += 1
+    unsaid = None
+    if doubtful:
+        unsaid = (
+            f"{count(len(doubtful), 'request')} outlived the timeout while the application stood still for longer than"
+            f" {MAX_PAUSE:g} s and no fault had it stand, the first: {doubtful[0].name}"
+        )
+    elif loose and not judged:
+        unsaid = f"the client itself was late by {slack:.3f} s, too much to judge a timeout of {min(loose):g} s"
+    text = f"{count(judged, 'request')}, all within their timeouts"
+    if paused:
+        text += f", {paused} of them allowed the time for which the application stood still"
+    if loose:
+        text += f"; {len(loose)} more had timeouts too short to judge with {slack:.3f} s of slack"
+    return cases.answer(text, unknown=unsaid, idle=None if timed else "no request had a timeout and an outcome")
 
 
 def stalls(evidence: Evidence) -> Callable[[float, float], float]:
-    """Return a function that says how long the application itself stood still, at most, within an interval.
-
-    The client lives in the same process as the pool: what it cannot see in time, neither can the pool.
-    """
-    still = [
-        (occurrence.begin, occurrence.end)
-        for occurrence in evidence.occurrences
-        if occurrence.injects and occurrence.spec and Capability.APPLICATION in occurrence.spec.needs
-    ]
-    times = [float(sample["t"]) for sample in evidence.samples]
-    lags = [float(sample.get("lag") or 0.0) for sample in evidence.samples]
-
-    def stalled(begin: float, end: float) -> float:
-        planned = sum(max(0.0, min(end, until) - max(begin, since)) for since, until in still)
-        # A sample is written when its lag is over.
-        seen = lags[bisect_left(times, begin) : bisect_right(times, end) + 1]
-        return planned + max(seen, default=0.0)
-
-    return stalled
+    """Return a function that says for how long the application itself stood still within an interval."""
+    return partial(overlap, evidence.standstills.all)

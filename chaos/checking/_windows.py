@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import attrs
 
+from ..evidence._standstills import joined
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -79,14 +81,14 @@ def find_windows(scenario: Scenario, records: Sequence[Record], occurrences: Ite
         phases.append(Window(name=phase.name, spans=((begin, end),)))
         begin = end
     measured = [window.spans[0] for window, phase in zip(phases, scenario.phases, strict=True) if phase.measure]
-    found = {ALL: Window(name=ALL, spans=_joined(measured))}
+    found = {ALL: Window(name=ALL, spans=tuple(joined(measured)))}
     found |= {window.name: window for window in phases}
     struck = list(occurrences)
     for spec in scenario.faults:
         bound = None if spec.expect is None else spec.expect.recover_within
         spans = [_span(each, bound, last) for each in struck if each.fault == spec.name]
         name = FAULT + spec.name
-        found[name] = Window(name=name, spans=_joined(spans), fault=spec.name)
+        found[name] = Window(name=name, spans=tuple(joined(spans)), fault=spec.name)
     return found
 
 
@@ -102,13 +104,3 @@ def _span(occurrence: Occurrence, bound: float | None, last: float) -> tuple[flo
         return occurrence.at, max(over, occurrence.at + occurrence.capacity)
     # It never came back, or there was nothing to come back from.
     return occurrence.at, max(over, last if occurrence.lost else over) + 1e-6
-
-
-def _joined(spans: Iterable[tuple[float, float]]) -> tuple[tuple[float, float], ...]:
-    joined: list[tuple[float, float]] = []
-    for start, end in sorted(spans):
-        if joined and start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
-        else:
-            joined.append((start, end))
-    return tuple(joined)

@@ -20,6 +20,7 @@ from ._lives import Processes, find_lives
 from ._occurrences import find_occurrences
 from ._records import NoEvidence, check_records, read_records, refuse
 from ._requests import find_requests
+from ._standstills import find_standstills, overlap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from ._lives import Life
     from ._occurrences import Occurrence
     from ._requests import Request, Requests
+    from ._standstills import Standstills
 
 
 class Ending(StrEnum):
@@ -151,8 +153,23 @@ class Evidence:
     def slack(self) -> float:
         """How late things may be seen that were on time, in seconds: what the client itself was late, and 50 ms."""
         lags = sorted(max(0.0, request.sent - self.intended(request)) for request in self.requests.values())
-        # The 99th percentile by nearest rank.
-        return 0.05 + (lags[min(len(lags) - 1, int(0.99 * len(lags)))] if lags else 0.0)
+        return 0.05 + _ninety_ninth(lags)
+
+    @cached_property
+    def standstills(self) -> Standstills:
+        """When the application stood still."""
+        return find_standstills(self.occurrences, self.samples)
+
+    @cached_property
+    def calm_slack(self) -> float:
+        """The slack of the client where no fault had it stand still: what it was late by on its own, and 50 ms."""
+        planned = self.standstills.planned
+        lags = sorted(
+            max(0.0, request.sent - intended - overlap(planned, intended, request.sent))
+            for request in self.requests.values()
+            for intended in (self.intended(request),)
+        )
+        return 0.05 + _ninety_ninth(lags)
 
     def intended(self, request: Request) -> float:
         """Return when a request was meant to be sent, in the history's seconds."""
@@ -198,6 +215,11 @@ def make_evidence(plan: Plan, records: list[Record], ledger: bytes | None = None
         damaged=damaged,
         log=None if log is None else log.decode(errors="replace").splitlines(),
     )
+
+
+def _ninety_ninth(ordered: Sequence[float]) -> float:
+    """Return the 99th percentile by nearest rank; nothing of nothing."""
+    return ordered[min(len(ordered) - 1, int(0.99 * len(ordered)))] if ordered else 0.0
 
 
 def _bytes(path: Path) -> bytes | None:
