@@ -1,4 +1,4 @@
-"""Whether workers are restarted as configured, and each slot has one at a time: C15, C16."""
+"""Whether workers are restarted no more often and no sooner than configured: C15."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from trio_pool import Jitter, Restart
 
-from ..evidence._evidence import Ending
 from ._cases import TELLS_NOTHING, Cases, count, idle
 
 if TYPE_CHECKING:
@@ -165,43 +164,3 @@ def _judge_delay(
 
 def _or_less(backoff: Backoff) -> str:
     return "due" if backoff.jitter is Jitter.NONE else "or a part of it due"
-
-
-def supervision_tree(evidence: Evidence) -> Answer:
-    """Every worker that was started is reaped, once, and no slot ever has two that serve."""
-    if not evidence.tells:
-        return idle(TELLS_NOTHING)
-    cases = Cases()
-    complete = evidence.ending is Ending.COMPLETE and "closed" in evidence.marks
-    slots: dict[int, list[Life]] = {}
-    for life in evidence.lives.values():
-        name = f"incarnation {life.incarnation} of slot {life.slot}"
-        if life.duplicates:
-            cases.add(f"{name} was started or got ready twice", [entry["seq"] for entry in life.duplicates])
-        if len(life.exits) > 1:
-            cases.add(f"{name} was reaped {len(life.exits)} times", [entry["seq"] for entry in life.exits])
-        if life.ready is not None and life.starting is None:
-            cases.add(f"{name} got ready without having been started", [life.ready["seq"]])
-        if complete and life.ready is not None and not life.exits:
-            cases.add(f"{name} served and was never reaped", [life.ready["seq"]])
-        if life.ready is not None:
-            slots.setdefault(life.slot, []).append(life)
-    for slot, lives in slots.items():
-        lives.sort(key=lambda life: life.ready["seq"] if life.ready else 0)
-        for before, after in pairwise(lives):
-            ends = [entry["seq"] for entry in (*before.kills, *before.exits)]
-            ready = after.ready["seq"] if after.ready else 0
-            if not ends or min(ends) > ready:
-                cases.add(
-                    f"slot {slot} had two workers that served: incarnation {after.incarnation} got ready before"
-                    f" {before.incarnation} had ended",
-                    [ready, *ends[:1]],
-                )
-    ended = sum(1 for life in evidence.lives.values() if life.exits)
-    unknown = None
-    if not complete and evidence.ending is not Ending.STRUCK:
-        unknown = f"the run is {evidence.ending}: nobody knows who was reaped in the end"
-    return cases.answer(
-        f"{count(len(evidence.lives), 'worker')} started, {ended} reaped once, never two that served in a slot",
-        unknown=unknown,
-    )

@@ -16,8 +16,9 @@ from ._outcomes import conservation, deadlines, typed_errors
 from ._queueing import bounded_queue, fairness, first_come_first_served, mutual_exclusion
 from ._remains import graceful_stop, metrics_honest, no_leak, no_orphan
 from ._replies import correlation, late_delivery
-from ._restarts import restart_intensity, supervision_tree
+from ._restarts import restart_intensity
 from ._sessions import affinity, isolation, order_and_state
+from ._tree import supervision_tree
 
 if TYPE_CHECKING:
     from collections.abc import Callable

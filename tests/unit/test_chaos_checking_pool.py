@@ -407,6 +407,7 @@ def test_every_worker_started_and_reaped_once_is_a_tree() -> None:
     story = Story()
     story.started(1)
     story.worker("WorkerExited", 1)
+    story.pool("RestartScheduled", slot=0, delay=0.0)
     story.started(2)
     story.run("closing")
     story.worker("WorkerExited", 2, planned=True)
@@ -439,8 +440,11 @@ def test_a_worker_that_is_being_killed_serves_no_more() -> None:
     """Its replacement may be ready before it is reaped."""
     story = Story()
     story.started(1)
+    story.handed(1)
+    story.finished(1, result="timed_out")
     story.worker("WorkerKilled", 1, reason="timeout")
     story.started(2)
+    story.run("closing")
     story.worker("WorkerExited", 1, planned=True)
     story.worker("WorkerExited", 2, planned=True)
     story.ends()
@@ -453,6 +457,139 @@ def test_a_start_that_never_came_to_a_process_leaves_nothing_to_reap() -> None:
     story.worker("WorkerStarting", 1)
     story.ends()
     assert story.says("C16") == "pass"
+
+
+def followed(story: Story, *, delay: float = 0.0, after: float | None = None, number: int = 3) -> None:
+    """Have the worker of slot 0 die, and another follow it."""
+    story.worker("WorkerExited", 1)
+    story.pool("RestartScheduled", slot=0, delay=delay)
+    story.started(number, at=story.now + (delay if after is None else after))
+
+
+def two() -> Story:
+    """Two slots, each with a worker."""
+    story = Story()
+    story.started(1, 0)
+    story.started(2, 1)
+    return story
+
+
+def closed(story: Story) -> str:
+    """Close the pool, all workers with it, and return what is said of its tree."""
+    story.run("load_ended")
+    story.run("closing")
+    for life in list(story.evidence().lives.values()):
+        if life.ready is not None and not life.exits:
+            story.worker("WorkerExited", life.incarnation, life.slot, planned=True, reason="shutdown")
+    story.run("closed", took=0.1)
+    story.run("end")
+    return story.says("C16")
+
+
+@pytest.mark.parametrize(("after", "expected"), [(0.05, "pass"), (0.04, "fail"), (0.0, "fail")])
+def test_a_restart_comes_when_its_delay_is_over_and_not_before(after: float, expected: str) -> None:
+    """However short the delay."""
+    story = two()
+    followed(story, delay=0.05, after=after)
+    assert closed(story) == expected
+
+
+@pytest.mark.parametrize(("waited", "expected"), [(0.5, "pass"), (2.0, "fail")])
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_death_is_followed_by_a_restart(waited: float, expected: str, announced: bool) -> None:
+    """One that was announced, and one that was forgotten: unless the end of the run came first."""
+    story = two()
+    story.worker("WorkerExited", 1)
+    if announced:
+        story.pool("RestartScheduled", slot=0, delay=0.1)
+    story.sample(at=story.now + waited)
+    assert closed(story) == expected
+
+
+def test_a_death_restarts_no_other_slot() -> None:
+    """Neither beside the dead one nor in its stead; and nobody who lives is shut down for it."""
+    for mistake in ("announced", "started", "shut down", "first"):
+        story = two()
+        story.worker("WorkerExited", 1)
+        story.pool("RestartScheduled", slot=0, delay=0.0)
+        if mistake == "announced":
+            story.pool("RestartScheduled", slot=1, delay=0.0)
+        elif mistake == "started":
+            story.started(3, 1)
+        elif mistake == "shut down":
+            story.worker("WorkerExited", 2, 1, reason="shutdown", planned=True)
+        else:
+            story.pool("RestartScheduled", slot=5, delay=0.0)
+        assert closed(story) == "fail", mistake
+
+
+@pytest.mark.parametrize("mistake", ["unannounced", "announced twice", "skipped", "again"])
+def test_restarts_are_announced_once_and_numbered_in_order(mistake: str) -> None:
+    """Each under the number that follows the pool's latest."""
+    story = two()
+    if mistake == "unannounced":
+        story.worker("WorkerExited", 1)
+        story.started(3)
+    elif mistake == "announced twice":
+        story.worker("WorkerExited", 1)
+        story.pool("RestartScheduled", slot=0, delay=0.0)
+        story.pool("RestartScheduled", slot=0, delay=0.0)
+        story.started(3)
+    else:
+        followed(story, number=5 if mistake == "skipped" else 2)
+    assert closed(story) == "fail"
+
+
+@pytest.mark.parametrize("kind", ["WorkerStarting", "RestartScheduled"])
+def test_a_slot_that_was_given_up_is_never_started_again(kind: str) -> None:
+    """Nor is it announced, whatever the policy of restarts: this one has no limit that was broken."""
+    story = Story(pool={"restart": {"restart": "transient"}})
+    story.started(1)
+    story.worker("WorkerExited", 1)
+    story.pool("GaveUp", error="RestartIntensityExceeded: too many")
+    if kind == "WorkerStarting":
+        story.worker(kind, 2)
+    else:
+        story.pool(kind, slot=0, delay=0.0)
+    assert closed(story) == "fail"
+
+
+def test_after_a_give_up_nobody_is_missed() -> None:
+    """And all are shut down."""
+    story = two()
+    story.worker("WorkerExited", 1)
+    story.pool("GaveUp", error="RestartIntensityExceeded: too many")
+    story.worker("WorkerExited", 2, 1, reason="shutdown", planned=True)
+    story.sample(at=story.now + 5.0)
+    assert closed(story) == "pass"
+
+
+@pytest.mark.parametrize("restart", ["temporary", "transient"])
+def test_workers_that_are_not_permanent_need_no_successor(restart: str) -> None:
+    """A temporary one must not have any."""
+    story = Story(pool={"restart": {"restart": restart}})
+    story.started(1)
+    story.worker("WorkerExited", 1)
+    story.sample(at=story.now + 5.0)
+    assert closed(story) == "pass"
+    story = Story(pool={"restart": {"restart": restart}})
+    story.started(1)
+    followed(story, number=2)
+    assert closed(story) == ("fail" if restart == "temporary" else "pass")
+
+
+@pytest.mark.parametrize("reason", ["timeout", "cancelled"])
+def test_a_worker_is_ended_for_a_request_only_if_it_had_such_a_one(reason: str) -> None:
+    """An end that the pool planned needs a reason that is on record."""
+    for incarnation, expected in ((1, "pass"), (2, "fail")):
+        story = two()
+        story.handed(1, incarnation)
+        story.finished(1, incarnation, "timed_out" if reason == "timeout" else "cancelled")
+        story.worker("WorkerKilled", 1, reason=reason)
+        story.worker("WorkerExited", 1, reason=reason, planned=True)
+        story.pool("RestartScheduled", slot=0, delay=0.0)
+        story.started(3)
+        assert closed(story) == expected
 
 
 def test_of_a_run_that_was_cut_short_nobody_knows_who_was_reaped() -> None:
