@@ -1,4 +1,4 @@
-"""How requests wait and who serves them: C10 to C12, C14. Read off the pool's events, where it tells any."""
+"""How requests wait and who serves them: C10 to C12. Read off the pool's events, where it tells any."""
 
 from __future__ import annotations
 
@@ -6,26 +6,14 @@ from typing import TYPE_CHECKING, Final
 
 from ..workload._register import COMMANDS
 from ._cases import TELLS_NOTHING, Cases, count, idle, unknown
-from ._explanations import Explanations
 from ._replies import PRECISION
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from .._history import Record
     from ..evidence._evidence import Evidence
     from ..evidence._ledger_reading import Execution
     from ..evidence._requests import Request
     from ._cases import Answer
-
-MIN_REQUESTS: Final = 10
-"""Requests a session must have made in a phase for its waits to be compared with those of others. Arbitrary."""
-
-MIN_SESSIONS: Final = 3
-"""Sessions there must be to compare."""
-
-MIN_JAIN: Final = 0.9
-"""Jain's index of fairness that shares of answered requests must reach: 1 if all are the same, 1/n if one has all."""
 
 FOREIGN: Final = "requests of the pool could not be told apart, so that its queue cannot be replayed"
 
@@ -175,48 +163,3 @@ def first_come_first_served(evidence: Evidence) -> Answer:
         f"{count(contested, 'request')} served while others waited, each in its turn",
         idle=None if contested else "no request ever waited behind another",
     )
-
-
-def fairness(evidence: Evidence) -> Answer:
-    """Under the same load no session waits much longer than another, and all are answered alike."""
-    if not evidence.tells:
-        return idle(TELLS_NOTHING)
-    cases = Cases()
-    explained = Explanations(evidence)
-    most = evidence.plan.scenario.checks.fairness
-    phases: dict[str, dict[str, list[Request]]] = {}
-    for request in evidence.requests.values():
-        if request.session is not None and request.dispatches and not explained.fault_in(request.invoke["phase"]):
-            phases.setdefault(request.invoke["phase"], {}).setdefault(request.session, []).append(request)
-    compared = 0
-    for phase, sessions in phases.items():
-        regular = {name: requests for name, requests in sessions.items() if len(requests) >= MIN_REQUESTS}
-        if len(regular) < MIN_SESSIONS:
-            continue
-        compared += len(regular)
-        waits = {name: _longest_wait(requests) for name, requests in regular.items()}
-        worst, best = max(waits, key=waits.__getitem__), min(waits, key=waits.__getitem__)
-        # Below what the client can tell, a ratio says nothing.
-        if waits[worst] > most * max(waits[best], evidence.slack):
-            cases.add(
-                f"in phase {phase} session {worst} waited {waits[worst]:.3f} s, session {best} {waits[best]:.3f} s",
-                [request.invoke["seq"] for request in regular[worst][:2]],
-            )
-        jain = _jain({name: sum(each.type == "ok" for each in found) / len(found) for name, found in regular.items()})
-        if jain < MIN_JAIN:
-            cases.add(f"in phase {phase} the sessions were answered unevenly: Jain's index is {jain:.3f}")
-    return cases.answer(
-        f"{count(compared, 'session')} under the same load, treated alike",
-        idle=None if compared else "no phase without faults had enough sessions of enough requests to compare",
-    )
-
-
-def _longest_wait(requests: list[Request]) -> float:
-    """Return the 99th percentile, by nearest rank, of the time from sending to the first worker."""
-    waits = sorted(request.dispatches[0]["t"] - request.sent for request in requests)
-    return float(waits[min(len(waits) - 1, int(0.99 * len(waits)))])
-
-
-def _jain(shares: Mapping[str, float]) -> float:
-    squares = sum(share * share for share in shares.values())
-    return sum(shares.values()) ** 2 / (len(shares) * squares) if squares else 0.0

@@ -301,6 +301,96 @@ def test_without_equal_load_fairness_is_idle(how: dict[str, Any]) -> None:
     assert sessions([0.001, 0.001, 0.5], **how).says("C14") == "idle"
 
 
+def passed_over(served: list[str | None], *, waits: str | None = "s-0", late: float = 0.0, home: int = 1) -> Story:
+    """Have one request wait while later ones of these sessions are served by incarnation 1, amid faults."""
+    story = Story(pool={"timeout": 60.0}, faults=[Kill(name="kill", at=Trigger(time=1.0))])
+    story.run("phase", name="main", duration=10.0)
+    story.started(1)
+    story.started(2, 1)
+    if waits is not None:
+        story.pool("SessionBound", session_id=waits, incarnation=home)
+    story.injected("kill", 2)
+    story.invoke(0, session=waits, at=1.0, t_int=1.0 - late)
+    for number, session in enumerate(served, start=1):
+        story.invoke(number, session=session)
+        story.handed(number + 1, session=session)
+        story.finished(number + 1, session_id=session)
+        story.ok(number, at=story.now + 0.1)
+    story.handed(1, session=waits)
+    story.finished(1, session_id=waits)
+    story.ok(0)
+    return story
+
+
+@pytest.mark.parametrize("waits", [None, "s-0"])
+@pytest.mark.parametrize(("served", "expected"), [(["s-1"], "pass"), (["s-1", "s-2"], "fail"), ([None, "s-1"], "fail")])
+def test_who_is_passed_over_is_so_in_the_midst_of_faults_too(
+    waits: str | None, served: list[str | None], expected: str
+) -> None:
+    """Two that came later were served where it could have been; one may slip in."""
+    assert passed_over(served, waits=waits).says("C14") == expected
+
+
+def test_who_waits_for_another_worker_is_passed_over_by_nobody() -> None:
+    """A session's home alone may serve it."""
+    assert passed_over(["s-1", "s-2"], home=2).says("C14") == "idle"
+
+
+def test_who_waits_but_a_moment_is_not_passed_over() -> None:
+    """Less than the client can tell is nothing."""
+    assert passed_over(["s-1", "s-2"], late=0.5).says("C14") == "pass"
+
+
+def test_who_is_passed_over_until_the_timeout_is_flagged() -> None:
+    """Its wait ends without a worker."""
+    story = passed_over(["s-1", "s-2"])
+    del story.records[-3:]
+    story.finished(1, None, "timed_out", session_id="s-0")
+    story.failed(0, "PoolTimeout", "not_executed", request_id=1)
+    assert story.says("C14") == "fail"
+
+
+@pytest.mark.parametrize("how", ["forgotten", "busy", "again", "async"])
+def test_what_must_wait_or_came_first_is_no_neglect(how: str) -> None:
+    """A session whose last request runs, one that came back to the queue, and one of another kind."""
+    story = Story(pool={"timeout": 60.0, "concurrency": 2})
+    story.started(1)
+    story.invoke(0, session="s-0")
+    story.handed(1, session="s-0")
+    story.pool("SessionBound", session_id="s-0", incarnation=1)
+    if how != "busy":
+        story.finished(1, session_id="s-0")
+        story.ok(0)
+    if how == "again":
+        for number in (1, 2):
+            story.invoke(number)
+            story.handed(number + 1)
+            story.pool("RequestRedispatched", request_id=number + 1, session_id=None, command="work", incarnation=1)
+    story.invoke(3, session="s-0")
+    if how == "forgotten":
+        story.pool("SessionForgotten", session_id="s-0", incarnation=1, lost=False)
+    if how == "again":
+        for number in (1, 2):
+            story.handed(number + 1, at=story.now + 0.1)
+            story.finished(number + 1)
+            story.ok(number)
+    else:
+        for number in (4, 5):
+            operation = "fetch" if how == "async" else "work"
+            story.invoke(number, operation, asynchronous=how == "async")
+            story.handed(number - 1, command=operation)
+            story.finished(number - 1, command=operation)
+            story.ok(number, at=story.now + 0.1)
+    if how == "busy":
+        story.finished(1, session_id="s-0")
+        story.ok(0)
+    own = 4 if how == "again" else 2
+    story.handed(own, session="s-0")
+    story.finished(own, session_id="s-0")
+    story.ok(3)
+    assert story.says("C14") == ("fail" if how == "forgotten" else "idle")
+
+
 # -- C15 ---------------------------------------------------------------------------------------------------------------
 
 BACKOFF = {"initial": 0.1, "factor": 2, "maximum": 1.0, "jitter": "none", "reset_after": 5.0}
