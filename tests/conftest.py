@@ -48,6 +48,20 @@ def interrupts_are_heard() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def children_die_of_every_signal() -> Iterator[None]:
+    """Undo what `nohup` and a shell's background do to all children, while this process stays as deaf as it was.
+
+    A handler is not inherited by a program that is started, as being ignored is.
+    """
+    ignored = [each for each in (signal.SIGHUP, signal.SIGQUIT) if signal.getsignal(each) is signal.SIG_IGN]
+    for each in ignored:
+        signal.signal(each, lambda _number, _frame: None)
+    yield
+    for each in ignored:
+        signal.signal(each, signal.SIG_IGN)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def own_temporary_folder() -> Iterator[None]:
     """Point `tempfile`, here and in every child, at an empty folder, so that whatever appears in it is of this run.
 
