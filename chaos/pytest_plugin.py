@@ -4,8 +4,8 @@ It is loaded only where it is asked for, with ``-p chaos.pytest_plugin`` or, in 
 
     pytest_plugins = ["chaos.pytest_plugin"]
 
-The fixture ``chaos_run`` carries a scenario out in processes of its own, so that neither your test's signal handlers
-nor its children are touched, and returns what it came to::
+The fixture ``chaos_run`` carries a scenario out and returns what it came to; it is `chaos.run` with a directory of the
+test's own::
 
     def test_my_workers_survive(chaos_run):
         chaos_run("scenarios/mine.toml", seed=7).require_pass()
@@ -13,55 +13,22 @@ nor its children are touched, and returns what it came to::
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-import attrs
 import pytest
 
-from .checking._finding import Judgement
-from .checking._results import Results, read_results
+from ._experiment import make_plan
+from ._run import run
+from .scenario._model import Scenario
+from .scenario._settings import changed
+from .scenario._shipped import read_scenario, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
+    from os import PathLike
 
-_TOLD = 60
-"""Lines of the summary that a failing test shows."""
-
-
-@attrs.frozen(kw_only=True)
-class ChaosRun:
-    """What a run came to.
-
-    Args:
-        results: The verdict, and everything it rests on, as in ``results.json``.
-        directory: Where the files of the run are, ``report.html`` among them.
-        summary: What the command line printed below the run.
-    """
-
-    results: Results
-    directory: Path
-    summary: str
-
-    @property
-    def passed(self) -> bool:
-        """Whether every guarantee was kept, every objective met, and the faults did hit."""
-        return self.results.verdict is Judgement.PASS
-
-    def require_pass(self) -> None:
-        """Fail the test unless the run has passed.
-
-        Raises:
-            AssertionError: It has not: something was broken, or too little was tested to say. The message is the
-                summary, with the command that does the same again.
-        """
-        if not self.passed:
-            lines = self.summary.splitlines()
-            raise AssertionError("\n".join([*lines[:_TOLD], f"the whole report: {self.directory / 'report.html'}"]))
+    from ._run import Run
 
 
 class ChaosRunner:
@@ -77,62 +44,38 @@ class ChaosRunner:
 
     def __call__(
         self,
-        scenario: str | Path,
+        scenario: str | PathLike[str] | Scenario,
         *,
         seed: int | None = None,
         target: str = "trio_pool",
         settings: Mapping[str, object] | None = None,
-    ) -> ChaosRun:
+    ) -> Run:
         """Carry a scenario out, and return what it came to, be it good or bad.
 
-        Interrupted by Ctrl-C, it ends the run in an orderly way first.
+        Interrupted by Ctrl-C, it ends the run in an orderly way first. If pytest is killed, the run dies with it.
 
         Args:
-            scenario: The name of one that comes with the harness, or a file.
+            scenario: The name of one that comes with the harness, a file, or one that was built in Python.
             seed: What decides everything that chance decides; None for the scenario's own, or one that is drawn.
-            target: The kind of pool.
+            target: The kind of pool, as for `chaos.run`.
             settings: What to change in the scenario, by path: ``{"pool.size": 2, "phase[0].duration": "1s"}``.
 
         Raises:
-            ValueError: There is no such scenario, or it has mistakes; the message has all of them.
-            RuntimeError: The run did not take place, or the harness failed after it had judged it, as when it could
-                not write a report; the message is what the harness said.
+            ScenarioError: There is no such scenario, or it has mistakes; the message has all of them.
+            ValueError: There is no such target, or the seed is none.
+            OSError: The file cannot be read.
+            CannotWrite: The directory of the run could not be written.
+            HarnessError: The harness itself failed; the message is what it said.
         """
+        base: Path = Path()
+        if isinstance(scenario, Scenario):
+            found = changed(scenario, (settings or {}).items())
+        else:
+            found = read_scenario(scenario, settings)
+            base = (resolve(scenario)[0] if isinstance(scenario, str) else Path(scenario)).parent
+        plan = make_plan(found, seed, base=base)
         self._runs += 1
-        directory = self._directory / f"chaos-{self._runs}"
-        command = [
-            sys.executable,
-            "-m",
-            __package__ or "chaos",
-            "run",
-            str(scenario),
-            "--plain",
-            "--out",
-            str(directory),
-        ]
-        command += ["--target", target]
-        if seed is not None:
-            command += ["--seed", str(seed)]
-        for path, value in (settings or {}).items():
-            command += ["--set", f"{path}={str(value).lower() if isinstance(value, bool) else value}"]
-        env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "CI": "true"}
-        with subprocess.Popen(  # noqa: S603  # this very program
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env, start_new_session=True
-        ) as process:
-            try:
-                output, _ = process.communicate()
-            except BaseException:
-                process.send_signal(signal.SIGINT)
-                process.communicate()
-                raise
-        written = directory / "results.json"
-        if not written.exists():
-            raise (ValueError if process.returncode == 64 else RuntimeError)(output.strip())
-        results = read_results(written)
-        if process.returncode != results.exit_code:
-            # The verdict is written first. Whatever failed after it, nobody is to take half a report for a pass.
-            raise RuntimeError(output.strip())
-        return ChaosRun(results=results, directory=directory, summary=output.partition("\n\n")[2] or output)
+        return run(plan, self._directory / f"chaos-{self._runs}", target=target)
 
 
 @pytest.fixture

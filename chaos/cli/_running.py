@@ -10,19 +10,18 @@ import time
 from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, NoReturn
 
-from .._exits import EXIT_NO_INPUT, EXIT_PASS, EXIT_SIGNAL, EXIT_USAGE
-from .._experiment import analyze, carry_out, directory_for, plan_of
-from .._output import Console, write_text
+from .._exits import EXIT_CANNOT_WRITE, EXIT_NO_INPUT, EXIT_PASS, EXIT_SIGNAL, EXIT_USAGE
+from .._experiment import analyze, carry_out, directory_for, make_plan, read_plan
+from .._output import CannotWrite, Console, write_text
 from .._program import command_line, complain
 from .._signals import Terminations
 from ..checking._results import most_severe
 from ..reporting._reports import Format
 from ..running._lines import Lines
 from ..scenario._drawing import draw
-from ..scenario._plan_file import read_plan, sha256
-from ..scenario._workloads import CUSTOM
-from ..targets._registry import missing, target_named
-from ..workload._work import work_of
+from ..scenario._plan_file import sha256
+from ..targets._registry import check_target
+from ..workload._work import check_work
 from ._selection import select
 
 if TYPE_CHECKING:
@@ -45,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
         _refuse(f"--out is for one run, and these are {len(chosen)}")
     if arguments.leashed:
         for each in chosen:
-            for line in draw(plan_of(each.scenario, each.seed, each.base), console.width):
+            for line in draw(make_plan(each.scenario, each.seed, base=each.base), console.width):
                 console.say(line)
         return EXIT_PASS
     done: list[tuple[Path, Reports]] = []
@@ -67,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _one(chosen: Chosen, arguments: argparse.Namespace, console: Console) -> tuple[int, tuple[Path, Reports] | None]:
-    plan = plan_of(chosen.scenario, chosen.seed, chosen.base)
+    plan = make_plan(chosen.scenario, chosen.seed, base=chosen.base)
     replay = [*command_line(), "run", chosen.given, "--seed", str(chosen.seed)]
     for setting in arguments.settings:
         replay += ["--set", setting]
@@ -78,11 +77,10 @@ def _one(chosen: Chosen, arguments: argparse.Namespace, console: Console) -> tup
 
 def replay(arguments: argparse.Namespace) -> int:
     """Carry out a stored plan again."""
-    path = arguments.run if arguments.run.suffix == ".json" else arguments.run / "plan.json"
     try:
-        plan = read_plan(path.read_text(encoding="utf-8"), str(path))
+        plan = read_plan(arguments.run)
     except (OSError, ValueError) as exc:
-        complain(f"cannot read {path}: {exc}")
+        complain(f"cannot read {arguments.run}: {exc}")
         return EXIT_NO_INPUT
     console = Console(plain=arguments.plain)
     command = shlex.join([*command_line(), "replay", str(arguments.run)])
@@ -94,8 +92,11 @@ def _carried_out(
     plan: Plan, replay: str, arguments: argparse.Namespace, console: Console
 ) -> tuple[int, tuple[Path, Reports] | None]:
     """Carry out a plan and report on it; return the exit code, and what came of it unless nothing did."""
-    _check_target(arguments.target, plan)
-    _check_work(plan)
+    try:
+        check_target(arguments.target, plan.scenario)
+    except ValueError as exc:
+        _refuse(f"--target: {exc}")
+    check_work(plan.scenario)
     for line in _head(plan):
         console.say(line)
     with Terminations() as terminations, _directory(arguments.out, plan) as out:
@@ -111,28 +112,6 @@ def _carried_out(
             return EXIT_SIGNAL + (signal.SIGTERM if terminations.arrived else signal.SIGINT), None
         show(reports, out, console)
         return reports.results.exit_code, (out, reports)
-
-
-def _check_work(plan: Plan) -> None:
-    """Refuse a workload of somebody's own that cannot be had: the application could only fail of it."""
-    if plan.scenario.workload.kind.startswith(CUSTOM):
-        try:
-            work_of(plan.scenario.workload.kind)
-        except ValueError as exc:
-            _refuse(str(exc))
-
-
-def _check_target(name: str, plan: Plan) -> None:
-    """Refuse a kind of pool that is not there, or cannot do this."""
-    try:
-        target = target_named(name)
-    except ValueError as exc:
-        _refuse(f"--target: {exc}")
-    if missing(target):
-        _refuse(f"--target: {name} is not installed: pip install 'trio_pool[bench]'")
-    kind = plan.scenario.workload.kind
-    if target.workloads is not None and kind not in target.workloads:
-        _refuse(f"--target: workers of {name} do {', '.join(sorted(target.workloads))}, not {kind}")
 
 
 @contextmanager
@@ -172,12 +151,17 @@ def _display(plan: Plan, console: Console, stack: ExitStack) -> LiveDisplay | No
 
 def show(reports: Reports, directory: Path, console: Console) -> None:
     """Write all reports of a run into its directory and print the summary, which may be all that is left of it."""
+    unwritten: CannotWrite | None = None
     try:
         reports.write(directory)
-    finally:
-        console.say()
-        for line in reports.lines(directory, colour=console.colour, width=console.width):
-            console.say(line)
+    except CannotWrite as exc:
+        unwritten = exc
+    console.say()
+    instead = None if unwritten is None else f"{EXIT_CANNOT_WRITE}: {unwritten}"
+    for line in reports.lines(directory, colour=console.colour, width=console.width, ended=instead):
+        console.say(line)
+    if unwritten is not None:
+        raise unwritten
 
 
 def _head(plan: Plan) -> list[str]:

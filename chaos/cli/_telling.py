@@ -7,7 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from .._exits import EXIT_PASS, EXIT_USAGE
-from .._experiment import plan_of
+from .._experiment import make_plan
 from .._output import Console
 from .._program import complain
 from ..scenario._catalogue import explain as explain_fault
@@ -22,6 +22,7 @@ from ..scenario._shipped import groups, resolve, shipped
 from ..scenario._templates import TEMPLATES, template
 from ..scenario._warnings import warnings_of
 from ..scenario._workloads import WORKLOADS
+from ..workload._work import check_work
 from ._selection import select
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ def plan(arguments: argparse.Namespace) -> int:
     """Print what scenarios and a seed amount to."""
     console = Console(plain=True)
     for number, each in enumerate(select(arguments.scenarios, arguments.settings, seed=arguments.seed)):
-        made = plan_of(each.scenario, each.seed, each.base)
+        made = make_plan(each.scenario, each.seed, base=each.base)
         if arguments.json:
             console.write(to_json(made))
             continue
@@ -54,6 +55,7 @@ def validate(arguments: argparse.Namespace) -> int:
         for path in resolve(name):
             try:
                 scenario = read_file(path)
+                check_work(scenario)
             except ScenarioError as exc:
                 code = EXIT_USAGE
                 for error in exc.errors:
@@ -178,6 +180,7 @@ def _targets() -> Rows:
 
     for target in TARGETS.values():
         yield target.name, target.version
+    yield "python:MODULE:ATTRIBUTE", "your own: see the documentation of the harness"
 
 
 def _templates() -> Rows:

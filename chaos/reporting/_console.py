@@ -59,14 +59,22 @@ class Summary:
         records: Its history, for the evidence of what failed; without it witnesses are told in words alone.
         colour: Whether to colour marks and words with ANSI sequences.
         width: Columns, 80 at least.
+        ended: The exit code and its meaning, where that is not the verdict's: the harness failed after it.
     """
 
     def __init__(
-        self, results: Results, records: Sequence[Record] = (), *, colour: bool = False, width: int = 100
+        self,
+        results: Results,
+        records: Sequence[Record] = (),
+        *,
+        colour: bool = False,
+        width: int = 100,
+        ended: str | None = None,
     ) -> None:
         self._results = results
         self._records = records
         self._colour = colour
+        self._ended = ended or f"{results.exit_code}: {EXITS[results.exit]}"
         self._width = max(80, min(width, 120))
 
     def lines(self, directory: Path | None = None) -> Iterator[str]:
@@ -94,7 +102,7 @@ class Summary:
         word = self._paint(results.verdict.value.upper(), f"1;{_COLOURS[results.verdict]}")
         about = f"{clean(results.name)}  {clean(results.target)} {clean(results.version)}".rstrip()
         yield f"{word}  {about}  plan {clean(results.plan)[:12]}"
-        yield f"exit {results.exit_code}: {EXITS[results.exit]}"
+        yield f"exit {self._ended}"
 
     def _against(self) -> Iterator[str]:
         """Yield what speaks against a pass, failures before what is unknown, and how to see it again."""

@@ -50,7 +50,7 @@ _NAMES = {
 
 
 class Reports:
-    """The reports of one run.
+    """A run, judged, and all that can be said of it; what `analyze` returns.
 
     Args:
         evidence: What it left.
@@ -61,10 +61,20 @@ class Reports:
         self._evidence = evidence
         self.measures: Measures = measure_evidence(evidence)
         self.results: Results = judge(evidence, findings, self.measures)
+        """The verdict, and everything it rests on."""
 
-    def lines(self, directory: Path | None = None, *, colour: bool = False, width: int = 100) -> list[str]:
-        """Return the summary for the console, with the files of the run's directory if that is given."""
-        summary = Summary(self.results, self._evidence.records, colour=colour, width=width)
+    def lines(
+        self, directory: Path | None = None, *, colour: bool = False, width: int = 100, ended: str | None = None
+    ) -> list[str]:
+        """Return the summary for the console.
+
+        Args:
+            directory: Of the run, whose files are named at the end; None to leave them out.
+            colour: Whether to colour it with ANSI sequences.
+            width: Columns, from 80 to 120.
+            ended: The exit code and its meaning, where that is not the verdict's.
+        """
+        summary = Summary(self.results, self._evidence.records, colour=colour, width=width, ended=ended)
         return list(summary.lines(directory))
 
     def text(self, form: Format) -> str:
@@ -85,7 +95,10 @@ class Reports:
                 return make_hgrm(self.measures.times("latency", whole))
 
     def write(self, directory: Path) -> None:
-        """Write all of them into a run's directory.
+        """Write all of them into a run's directory, in place of those that are there.
+
+        Args:
+            directory: Of the run.
 
         Raises:
             CannotWrite: At least one of them could not be written; the others were all the same.

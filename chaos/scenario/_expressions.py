@@ -8,11 +8,15 @@ from __future__ import annotations
 import math
 import re
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 import attrs
 
 from ._metrics import metric_kind
 from ._quantities import Unit, quantity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Comparison(StrEnum):
@@ -90,6 +94,15 @@ def parse_expression(text: object) -> Expression:
         if (theirs := metric_kind(value.name).unit) is not unit:
             raise ValueError(f"{left.name} is in {unit}, {value.name} in {theirs}: they cannot be compared")
     return Expression(left, Comparison(comparison), value, text.strip())
+
+
+def expressions(values: Iterable[str | Expression]) -> tuple[Expression, ...]:
+    """Return expressions, some of which may be given as text.
+
+    Raises:
+        ValueError: A text is none; the message says what was expected.
+    """
+    return tuple(value if isinstance(value, Expression) else parse_expression(value) for value in values)
 
 
 def _metric(name: str, over: str | None) -> Metric:

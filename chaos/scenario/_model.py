@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, TypeAlias
 import attrs
 
 from ._distribution import Distribution, Shape
+from ._expressions import Expression, expressions
 from ._quantities import Bytes, Rate, Seconds, Share, Unit
 
 if TYPE_CHECKING:
     from trio_pool import PoolConfig
 
-    from ._expressions import Expression
     from ._fault import FaultSpec
 
 SCHEMA = 1
@@ -210,13 +210,13 @@ class SteadyState:
     """How the pool is known to be well.
 
     Args:
-        require: Expressions over the live metrics, such as ``pool.ready == pool.size``.
+        require: Expressions over the live metrics, such as ``pool.ready == pool.size``; in Python they may be texts.
         sample_every: Seconds between samples, on a fixed schedule: a sample that is late is missed, and counted.
         before: Without it the method never starts, and nothing was tested.
         after: Without it the pool has not come back.
     """
 
-    require: tuple[Expression, ...] = ()
+    require: tuple[Expression, ...] = attrs.field(default=(), converter=expressions)
     sample_every: Seconds = 0.25
     before: Hold = attrs.field(factory=Hold)
     after: Hold = attrs.field(factory=Hold)
@@ -229,11 +229,11 @@ class Objective:
     Args:
         window: The name of a phase, ``fault:NAME`` (from each strike to its healing and the recovery after), or
             ``all`` (every measured phase).
-        require: Expressions over the metrics of that window, such as ``latency.p99 < 2s``.
+        require: Expressions over the metrics of that window, such as ``latency.p99 < 2s``; in Python they may be texts.
     """
 
     window: str = "all"
-    require: tuple[Expression, ...] = ()
+    require: tuple[Expression, ...] = attrs.field(default=(), converter=expressions)
 
 
 @attrs.frozen(kw_only=True)
@@ -247,7 +247,7 @@ class Checks:
     """
 
     disable: tuple[str, ...] = ()
-    sometimes: tuple[Expression, ...] = ()
+    sometimes: tuple[Expression, ...] = attrs.field(default=(), converter=expressions)
     fairness: float = 5.0
 
 

@@ -95,15 +95,19 @@ def read_mapping(data: Mapping[str, object], source: str = "scenario") -> Scenar
 
 
 def checked(scenario: Scenario) -> Scenario:
-    """Return a scenario that was built in Python, if it makes sense.
+    """Return a scenario that was built in Python as it would be read from its file, if it makes sense.
+
+    A run is made from its files alone, so what is planned must be what they will say.
 
     Raises:
         ScenarioError: It does not; every mistake is in it.
     """
-    problems = errors_of(scenario, Names.of(to_mapping(scenario)))
-    if problems:
-        raise ScenarioError(scenario.name, problems)
-    return scenario
+    try:
+        mapping = to_mapping(scenario)
+    except (AttributeError, TypeError) as exc:
+        problem = Problem("$", f"holds what its classes have no place for: {exc}")
+        raise ScenarioError(scenario.name, [problem]) from exc
+    return read_mapping(mapping, scenario.name)
 
 
 def to_mapping(scenario: Scenario) -> dict[str, object]:

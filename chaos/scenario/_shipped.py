@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from ._problems import Problem, ScenarioError, did_you_mean
 from ._reading import read_file
+from ._settings import changed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from os import PathLike
 
     from ._model import Scenario
 
@@ -62,15 +64,33 @@ def resolve(name: str) -> tuple[Path, ...]:
     raise ScenarioError(name, [Problem("$", f"there is no scenario and no group of that name; {told}")])
 
 
-def load(name: str) -> Scenario:
-    """Return one scenario, by its name or its file.
+def shipped_scenarios() -> Mapping[str, Scenario]:
+    """Return the scenarios that come with the harness, by name.
+
+    The files are read anew at each call: a fraction of a second.
+    """
+    return {name: read_file(path) for name, path in shipped().items()}
+
+
+def read_scenario(source: str | PathLike[str], settings: Mapping[str, object] | None = None) -> Scenario:
+    """Return one scenario, by its name or from its file.
+
+    Args:
+        source: The name of one that comes with the harness; or a file of TOML, as a path, or as text that has a slash
+            or ends in ``.toml``.
+        settings: What to change in it, by path, and as a file would say it: ``{"pool.size": 2,
+            "phase[0].duration": "1s"}``.
 
     Raises:
-        ScenarioError: There is none of that name, it is a group of several, or it has mistakes: all of them are in it.
-        OSError: It cannot be read.
+        ScenarioError: There is none of that name, it is a group of several, a setting leads nowhere, or the scenario
+            has mistakes: all of them are in it, each with its place.
+        OSError: The file cannot be read.
     """
-    path, *others = resolve(name)
-    if others:
-        told = ", ".join(each.stem for each in (path, *others))
-        raise ScenarioError(name, [Problem("$", f"is a group: {told}")])
-    return read_file(path)
+    if isinstance(source, str):
+        path, *others = resolve(source)
+        if others:
+            told = ", ".join(each.stem for each in (path, *others))
+            raise ScenarioError(source, [Problem("$", f"is a group of scenarios; name one of them: {told}")])
+    else:
+        path = Path(source)
+    return changed(read_file(path), (settings or {}).items())

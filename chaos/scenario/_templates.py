@@ -56,10 +56,10 @@ service_time = {{ dist = "lognormal", p50 = "8ms", p99 = "50ms" }}
 """
 
 _OWN_OPERATIONS = """
-# Your own workers: a module, and in it the attribute that is your trio_pool.bridge.Bridge. Each operation is one of its
-# commands.
+# Your own workers: a module, and in it the attribute that is your chaos.workload.Work, which names the application that
+# workers import. Each operation is one of its commands.
 [workload]
-kind = "python:my_package.my_module:bridge"
+kind = "python:my_package.my_module:MyWork"
 
 [[workload.op]]
 name = "my_command"

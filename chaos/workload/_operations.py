@@ -32,7 +32,11 @@ _open: dict[str, Ledger] = {}
 
 
 class Execution:
-    """One execution of a request, which begins with this; several may be under way in one worker.
+    """One execution of a request, for async commands, of which several may be under way in one worker.
+
+    It begins with this: the ledger has its beginning when the constructor returns. An async command then does its work,
+    and calls `finish` for its reply, or `stop` where it was cancelled. One that does neither counts as begun and never
+    ended, as of a worker that died.
 
     Args:
         operation: As for `perform`.
@@ -62,10 +66,10 @@ class Execution:
         if state is not None:
             # Named by whoever used it first: a state that is handed on to another session still says whose it was.
             reply["session"] = state.setdefault("session", self._session)
-            items: list[str] = state.setdefault("items", [])
-            if operation == "append":
-                items.append(nonce)
             if operation in ("append", "read"):
+                items: list[str] = state.setdefault("items", [])
+                if operation == "append":
+                    items.append(nonce)
                 reply["items"] = list(items)
         if operation in ("work", "fetch"):
             reply["digest"] = digest(nonce, int(args.get("size", 0)))
@@ -91,17 +95,25 @@ def perform(
     state: dict[str, Any] | None,
     job: Callable[[], Mapping[str, Any]] | None = None,
 ) -> dict[str, Any]:
-    """Carry out one request.
+    """Carry out one request in a worker, and have the ledger tell of it: what a command of a workload does.
+
+    The ledger has the beginning before anything happens, the effect once ``job`` has returned, and the end last; it
+    survives the worker's SIGKILL, so that the checkers know what was executed, whatever the caller was told. Faults
+    that kill a worker in the middle of a request strike within this call. If ``job`` raises, the error goes to the
+    caller, and the execution counts as begun and not ended.
 
     Args:
-        operation: One of `OPERATIONS`.
-        args: ``request`` (its number), ``nonce``, ``session`` (as the caller calls it, or None), ``service`` (seconds),
-            ``size`` and, for ``echo``, ``payload``.
-        state: The session's state in this worker; None for a request without session.
-        job: What to do between the beginning and the effect; what it returns joins the reply.
+        operation: Its name. ``append`` and ``read`` keep a list of nonces in the state, which shows every loss,
+            doubling and mix-up; ``work`` and ``fetch`` answer with a digest, ``echo`` with its payload. Any other name
+            adds nothing.
+        args: What the client sent: ``request`` (its number), ``nonce``, ``session`` (as the caller calls it, or None),
+            ``service`` (seconds it is to take beside the job), ``size`` (bytes) and what `Work.args` added.
+        state: The session's state in this worker, a dict that lives as long as the session; None for a request without
+            session. The key ``session`` in it is the harness's, and so is ``items``.
+        job: The work itself; what it returns joins the reply. None if there is none beside ``service``.
 
     Returns:
-        ``request``, ``nonce``, ``session`` (whose state it was, by what the state itself says), ``pid``, and
+        The reply: ``request``, ``nonce``, ``session`` (whose state it was, by what the state itself says), ``pid``, and
         ``items``, ``digest`` or ``payload``, whatever the operation is about.
     """
     execution = Execution(operation, args)

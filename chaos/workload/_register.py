@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from trio_pool.bridge import Bridge, Session
 
-from ._agent import at_start
-from ._operations import open_ledger, perform
+from ._joining import join_run
+from ._operations import perform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,5 +41,4 @@ def mirror(args: dict[str, Any]) -> dict[str, Any]:
     return perform("echo", args, None)
 
 
-open_ledger()
-at_start()
+join_run()

@@ -7,8 +7,8 @@ import os
 from trio_pool.bridge import Bridge, Session
 
 from .._stdlib_job import count_file
-from ._agent import at_start
-from ._operations import open_ledger, perform
+from ._joining import join_run
+from ._operations import perform
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,5 +30,4 @@ def index(session: Session, args: dict[str, Any]) -> dict[str, Any]:
     return perform("append", args, session.state, count)
 
 
-open_ledger()
-at_start()
+join_run()

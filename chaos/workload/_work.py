@@ -10,24 +10,31 @@ import hashlib
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from ..scenario._problems import Problem, ScenarioError, did_you_mean
+from ..scenario._workloads import CUSTOM
 from ._operations import OPERATIONS, digest, payload
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
 
+    from ..scenario._model import Scenario
     from ..scenario._plan import PlannedRequest
 
 
 class Work(Protocol):
-    """What requests are.
+    """What requests are, for the client: what they carry, and what must come back.
+
+    One of your own is any object, or class without arguments, with these attributes. A scenario names it, as
+    ``python:package.module:attribute``. Its module is imported in the application of a run, and where a scenario is
+    checked; what raises there is a mistake of the scenario.
 
     Attributes:
         app: What workers import, ``module:attribute`` of a `trio_pool.bridge.Bridge`. Its commands are the operations,
             and each takes one argument, ``args``, beside its `Session` if it wants one. What it returns is a mapping
-            with the ``request`` and the ``nonce`` of its args.
+            with the ``request`` and the ``nonce`` of its args, as that of `perform` is.
         operations: Their names.
 
-    A work some of whose commands are async names them in ``asynchronous``, another attribute; see `asynchronous_of`.
+    A work some of whose commands are async names them in ``asynchronous``, another attribute: a set of names.
     """
 
     @property
@@ -43,17 +50,31 @@ class Work(Protocol):
     def touches(self, operation: str) -> str | None:
         """Return what an operation does to its session's list: ``append``, ``read``, or None if it has none.
 
-        The reply of one that touches it has ``items``, the nonces of all that were appended, in order, and
-        ``session``, whose list it is by what the worker's own state says.
+        Commands that go through `perform` as ``append`` or ``read`` have such a list, and with it the checkers of
+        sessions: nothing lost, nothing twice, nothing of another session. The reply of one that touches it has
+        ``items``, the nonces of all that were appended, in order, and ``session``, whose list it is by what the
+        worker's own state says.
         """
         ...
 
     def args(self, request: PlannedRequest, session: int | None, step: int) -> Mapping[str, Any]:
-        """Return what a request carries beside ``request``, ``nonce``, ``session``, ``service`` and ``size``."""
+        """Return what a request carries beside ``request``, ``nonce``, ``session``, ``service`` and ``size``.
+
+        Args:
+            request: From the plan. What depends on it alone is the same each time the plan is carried out.
+            session: The number of its session; None without.
+            step: Its place among the requests of its session, from 0.
+
+        Raises:
+            Exception: Ends the run: the work is at fault, and not the pool.
+        """
         ...
 
     def expect(self, request: PlannedRequest, session: int | None, step: int) -> Mapping[str, Any]:
-        """Return what fields its reply must have, as the history keeps them: bytes as their number and digest."""
+        """Return what fields its reply must have; whatever else it has is not looked at. Arguments as for `args`.
+
+        As the history keeps them: bytes as ``{"bytes": their number, "sha256": their digest in hex}``, tuples as lists.
+        """
         ...
 
 
@@ -140,10 +161,43 @@ def work_of(kind: str) -> Work:
         )
     try:
         found = getattr(import_module(module), attribute)
-    except (ImportError, AttributeError) as exc:
-        raise ValueError(f"workload.kind: cannot import {kind!r}: {exc}") from exc
-    made = found() if isinstance(found, type) else found
+    except Exception as exc:  # whatever a module of somebody's own raises while it is imported
+        named = "" if isinstance(exc, (ImportError, AttributeError)) else f"{type(exc).__name__}: "
+        raise ValueError(f"workload.kind: cannot import {kind!r}: {named}{exc}") from exc
+    try:
+        made = found() if isinstance(found, type) else found
+    except Exception as exc:  # likewise
+        raise ValueError(f"workload.kind: cannot make {kind!r}: {type(exc).__name__}: {exc}") from exc
     for name in ("app", "operations", "touches", "args", "expect"):
         if not hasattr(made, name):
             raise ValueError(f"workload.kind: {kind!r} has no {name}, which a Work must have")
     return cast("Work", made)
+
+
+def check_work(scenario: Scenario) -> None:
+    """Import the workload of somebody's own that a scenario names, and see that it fits.
+
+    Args:
+        scenario: Of which the rest is free of mistakes. A built-in workload is not looked at.
+
+    Raises:
+        ScenarioError: It cannot be imported, is no `Work`, or has not the operations that the scenario draws from.
+    """
+    kind = scenario.workload.kind
+    if not kind.startswith(CUSTOM):
+        return
+    try:
+        work = work_of(kind)
+    except ValueError as exc:
+        problem = Problem("$.workload.kind", str(exc).removeprefix("workload.kind: "))
+        raise ScenarioError(scenario.name, [problem]) from exc
+    problems = [
+        Problem(
+            f"$.workload.op[{index}].name",
+            f"{kind} has no operation {operation.name!r}; {did_you_mean(operation.name, work.operations)}",
+        )
+        for index, operation in enumerate(scenario.workload.operations)
+        if operation.name not in work.operations
+    ]
+    if problems:
+        raise ScenarioError(scenario.name, problems)

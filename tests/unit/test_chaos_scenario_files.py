@@ -25,7 +25,7 @@ from chaos.scenario._plan_file import read_plan, to_json
 from chaos.scenario._problems import ScenarioError
 from chaos.scenario._reading import read_file, read_toml, to_mapping
 from chaos.scenario._schema import json_schema
-from chaos.scenario._shipped import groups, load, resolve, shipped
+from chaos.scenario._shipped import groups, read_scenario, resolve, shipped
 from chaos.scenario._templates import TEMPLATES, template
 from chaos.scenario._toml import to_toml
 from chaos.scenario._warnings import warnings_of
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from chaos.scenario._model import Scenario
 
-once = cache(load)
+once = cache(read_scenario)
 """Reading all of them takes a second, and three tests do."""
 
 VALIDATOR = jsonschema.Draft202012Validator(json_schema())
@@ -88,7 +88,7 @@ def test_the_smoke_group_is_short() -> None:
 
 def test_scenarios_are_found_by_name_group_and_file(tmp_path: Path) -> None:
     """A word is a scenario's name or a group's; what has a slash or ends in .toml is a file."""
-    assert load("first-light").name == "first-light"
+    assert read_scenario("first-light").name == "first-light"
     assert [path.stem for path in resolve("soak")] == ["soak"]
     assert len(resolve("windows")) == 13
     # kill-w2 before kill-w10, as people count.
@@ -96,7 +96,7 @@ def test_scenarios_are_found_by_name_group_and_file(tmp_path: Path) -> None:
     assert names[:12] == [f"kill-w{number}" for number in range(1, 13)]
     own = tmp_path / "own.toml"
     own.write_text(template("own", "kill"))
-    assert load(str(own)).name == "own"
+    assert read_scenario(str(own)).name == "own"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_what_is_not_found_is_told_with_what_was_meant(name: str, complaint: str
 def test_a_group_is_no_scenario() -> None:
     """Where one is asked for, a group of several is refused."""
     with pytest.raises(ScenarioError, match="is a group: "):
-        load("wire")
+        read_scenario("wire")
 
 
 def test_a_broken_file_hides_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
