@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from ._load_result import LoadResult
 
     # Carries out one operation in a session of a pool and returns its token.
-    Operation: TypeAlias = Callable[[SessionPool, str, str], Awaitable[object]]
+    Ask: TypeAlias = Callable[[SessionPool, str, str], Awaitable[object]]
 
 _CLEAN_UP_LIMIT = 5.0
 """Seconds the ending of the users' sessions may take. It waits for nobody; this is for a machine that stands still."""
@@ -50,7 +50,7 @@ class LoadRunner:
     """Puts a load on a pool."""
 
     @staticmethod
-    async def run(config: LoadConfig, *, pool: SessionPool | None = None, operation: Operation = echo) -> LoadResult:
+    async def run(config: LoadConfig, *, pool: SessionPool | None = None, operation: Ask = echo) -> LoadResult:
         """Carry out a load and return what came of it.
 
         The sessions ``user_1`` and so on are the run's own and are ended with it. What fails is counted, whatever it

@@ -27,7 +27,12 @@ class Judgement(StrEnum):
 
 @attrs.frozen(kw_only=True)
 class Witness:
-    """One case, in a sentence, with the ``seq`` of the history's records that show it."""
+    """One case, with the records that show it.
+
+    Args:
+        text: What happened, in a sentence.
+        seqs: The ``seq`` of those records of the history.
+    """
 
     text: str
     seqs: tuple[int, ...] = ()

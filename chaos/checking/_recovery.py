@@ -101,7 +101,14 @@ class Occurrence:
 
 @attrs.frozen(kw_only=True)
 class Missed:
-    """A strike that hit nobody: when, which, and why."""
+    """A strike that hit nobody.
+
+    Args:
+        fault: Its name in the scenario.
+        number: Which strike of this fault, from 0.
+        at: When that was certain, in the history's time.
+        why: What stood in its way.
+    """
 
     fault: str
     number: int

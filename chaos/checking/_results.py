@@ -137,7 +137,7 @@ class Results:
 
     @property
     def unexplained(self) -> tuple[str, ...]:
-        """The reasons that no finding, objective or steady state tells: of the run as such."""
+        """Those of the reasons that are of the run as such, and told by no finding, objective or steady state."""
         told = (
             "sometimes ",
             "no steady state ",

@@ -16,6 +16,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 from docutils import nodes
+from sphinx import addnodes
 from sphinx.domains.python import PyXRefRole
 from sphinx.util.nodes import make_refnode
 
@@ -27,7 +28,17 @@ if TYPE_CHECKING:
     from sphinx.application import Sphinx
     from sphinx.environment import BuildEnvironment
 
-PACKAGES = ("trio_pool", "trio_pool.bridge", "trio_pool.testing", "trio_pool.wire", "chaos")
+PACKAGES = (
+    "trio_pool",
+    "trio_pool.bridge",
+    "trio_pool.testing",
+    "trio_pool.wire",
+    "chaos",
+    "chaos.scenario",
+    "chaos.results",
+    "chaos.workload",
+    "chaos.targets",
+)
 """Where public names are documented, in the order in which they are looked for."""
 
 TRIO = "https://trio.readthedocs.io/en/stable/reference-"
@@ -71,7 +82,7 @@ GIVEN = frozenset(
 """Classes whose instances users are given and never make."""
 
 UNSEEN = frozenset(
-    {"Common", "EndHook", "Frame", "Function", "Message", "Observed", "StartHook", "T", "Which", "WorkerData"}
+    {"Ask", "Common", "EndHook", "Frame", "Function", "Message", "Observed", "StartHook", "T", "Which", "WorkerData"}
 )
 """Types of our own that annotations name and that exist for type checkers only."""
 
@@ -134,6 +145,20 @@ def candidates(target: str, node: pending_xref) -> Iterator[str]:
         if class_name:
             yield f"{package}.{class_name}.{target}"
         yield f"{package}.{public}"
+
+
+def say_whose(_app: Sphinx, tree: nodes.document) -> None:
+    """Give a class its full name where it is named beside its own: two packages may have one of the same name."""
+    for node in tree.findall(addnodes.pending_xref):
+        target: str = node.get("reftarget", "")
+        home: str = node.get("py:module") or ""
+        if node.get("refdomain") != "py" or not target.isidentifier():
+            continue
+        while home:
+            if home in PACKAGES and target in importlib.import_module(home).__all__:
+                node["reftarget"] = f"{home}.{target}"
+                break
+            home = home.rpartition(".")[0]
 
 
 def resolve(app: Sphinx, env: BuildEnvironment, node: pending_xref, text: nodes.TextElement) -> Element | None:
@@ -256,6 +281,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register everything."""
     app.add_role("name", NameRole())
     app.connect("builder-inited", mark_context_managers)
+    app.connect("doctree-read", say_whose)
     app.connect("missing-reference", resolve)
     app.connect("autodoc-process-bases", public_bases)
     app.connect("autodoc-process-signature", hide_signature)

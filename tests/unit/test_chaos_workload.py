@@ -12,8 +12,8 @@ from _chaos_plans import request
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chaos.workload._ledger import BEGIN, EFFECT, END, SIZE, Ledger, entries
-from chaos.workload._operations import LEDGER, Execution, digest, payload, perform
+from chaos.workload._ledger import BEGIN, EFFECT, END, SIZE, STOPPED, Ledger, entries
+from chaos.workload._operations import LEDGER, Execution, digest, open_ledger, payload, perform
 from chaos.workload._work import AsyncRegister, Register, asynchronous_of, shown, work_of
 
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def test_executions_of_two_threads_have_numbers_of_their_own(ledger: Path) -> No
         for number in range(200):
             Execution("work", asked(number))
 
+    open_ledger()  # as every application does while it is imported, when there is but one thread
     threads = [threading.Thread(target=begin) for _ in range(2)]
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
