@@ -184,7 +184,9 @@ class Story:
         """Take a sample."""
         counts = ("queued", "running", "ok", "failed", "timed_out", "cancelled", "rejected")
         zeros = dict.fromkeys((*counts, "submitted", "redispatched", "retries", "restarts", "stale_replies"), 0)
-        more: Record = {"size": 2, "ready": 2, "queued": 0, "in_flight": 0, "lag": 0.0}
+        told = [entry for entry in self.records if entry["type"] in ("WorkerReady", "WorkerExited")]
+        serving = sum(1 if entry["type"] == "WorkerReady" else -1 for entry in told)
+        more: Record = {"size": 2, "ready": serving if told else 2, "queued": 0, "in_flight": 0, "lag": 0.0}
         more |= {"fds": 20, "threads": 1, "tasks": 10, "rss": 10**7, "metrics": {**zeros, **(metrics or {})}}
         at = fields.pop("at", None)
         return self.note("sampler", "sample", at=at, **(more | fields))

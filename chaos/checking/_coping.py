@@ -1,12 +1,11 @@
-"""How the pool coped with the faults: C17, C18, C23."""
+"""How the pool coped with the faults: C17, C23."""
 
 from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Final
 
-from ..evidence._evidence import Ending
-from ..scenario._fault import Window
+from ..scenario._fault import Death, Expectation, Window
 from ..scenario._process_faults import Kill
 from ._cases import TELLS_NOTHING, Cases, count, idle, unknown
 from ._explanations import Explanations
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
     from ..evidence._evidence import Evidence
     from ..evidence._occurrences import Occurrence
     from ..evidence._requests import Request
+    from ..scenario._fault import FaultSpec
     from ._cases import Answer
 
 NOTICED: Final = frozenset({"WorkerKilled", "WorkerExited", "HealthMissed"})
@@ -43,7 +43,8 @@ failed as not executed; a reply that is in the socket wins. What is idempotent m
 
 def recovery(evidence: Evidence) -> Answer:
     """Every fault is noticed, and made good, as soon as its scenario expects."""
-    expecting = [spec for spec in evidence.plan.scenario.faults if spec.expect is not None]
+    # One in which nothing is given expects nothing.
+    expecting = [spec for spec in evidence.plan.scenario.faults if spec.expect not in (None, Expectation())]
     if not expecting:
         return idle("the scenario expects nothing of any fault")
     if not evidence.tells:
@@ -62,7 +63,7 @@ def recovery(evidence: Evidence) -> Answer:
         for injected in occurrence.injects:
             bounds = (
                 ("was noticed", spec.expect.detect_within, _detected(evidence, injected)),
-                ("was made good", spec.expect.recover_within, _restored(evidence, injected)),
+                ("was made good", spec.expect.recover_within, _restored(evidence, spec, injected)),
             )
             for what, within, took in bounds:
                 if within is None or (took is not None and took <= within):
@@ -74,29 +75,45 @@ def recovery(evidence: Evidence) -> Answer:
                 cases.add(f"{occurrence.name} {what} {when}, {within:g} s expected", [injected["seq"]])
             if spec.expect.restarts is False:
                 _no_restart(evidence, cases, occurrence, injected)
+            elif spec.expect.restarts is True:
+                _cost_nobody(evidence, cases, occurrence, injected)
     short = f"the load ended before the bounds of {', '.join(dict.fromkeys(cut))}" if cut else None
     return cases.answer(f"{count(len(struck), 'fault')} noticed and made good in time", unknown=short)
 
 
 def _detected(evidence: Evidence, injected: Record) -> float | None:
     for entry in evidence.records[injected["seq"] :]:
-        if entry["src"] != "pool" or entry.get("incarnation") != injected["incarnation"]:
+        if entry["src"] != "pool" or entry.get("incarnation") is None:
+            continue
+        # Of what hit nobody in particular, whatever is noticed of anybody counts.
+        if injected["incarnation"] not in (None, entry["incarnation"]):
             continue
         if entry["type"] in NOTICED or (entry["type"] == "RequestFinished" and entry["result"] == "timed_out"):
             return float(entry["t"]) - float(injected["t"])
     return None
 
 
-def _restored(evidence: Evidence, injected: Record) -> float | None:
-    """Return how long it took until as many workers served as when it was hit: 0 if it cost none."""
-    life = evidence.lives.get(injected["incarnation"])
-    if life is None or life.exit is None:
-        return 0.0
+def _restored(evidence: Evidence, spec: FaultSpec, injected: Record) -> float | None:
+    """Return how long it took until as many workers served as when it was hit: 0 if it cost none, None if never.
+
+    Of one that hit nobody in particular, until as many served and no fewer any more, whoever they were.
+    """
+    over = over_at(evidence)
+    number = injected["incarnation"]
+    life = None if number is None else evidence.lives.get(number)
+    end = injected if life is None else life.exit
+    if number is not None and (life is None or end is None or end["seq"] > over):
+        # Who must die of it and has not been reaped is not replaced. Whom the pool never told of, nobody knows.
+        return None if life is None or _kills(spec) else 0.0
     serving = 0
     before: int | None = None
+    fewer = False
+    found: float | None = None
     for entry in evidence.records:
+        if entry["seq"] >= over:
+            break
         if entry["seq"] == injected["seq"]:
-            before = serving
+            before, found = serving, 0.0 if number is None else None
         if entry["src"] != "pool":
             continue
         if entry["type"] == "WorkerReady":
@@ -104,37 +121,45 @@ def _restored(evidence: Evidence, injected: Record) -> float | None:
         elif entry["type"] == "WorkerExited":
             gone = evidence.lives[entry["incarnation"]]
             serving -= gone.ready is not None and gone.ready["seq"] < entry["seq"]
-        if before is not None and entry["seq"] >= life.exit["seq"] and serving >= before:
+        if before is None or end is None or entry["seq"] < end["seq"]:
+            continue
+        if number is None:
+            if serving < before:
+                fewer, found = True, None
+            elif fewer:
+                fewer, found = False, float(entry["t"]) - float(injected["t"])
+        elif serving >= before:
             return float(entry["t"]) - float(injected["t"])
-    return None
+    return found
+
+
+def _kills(spec: FaultSpec) -> bool:
+    """Tell whether nobody survives a fault; SIGTERM and SIGINT are a worker's own to take."""
+    return isinstance(spec, Kill) and spec.death not in (Death.TERM, Death.INT)
+
+
+def over_at(evidence: Evidence) -> float:
+    """Return the number of the record from which on workers are stopped because the run ends."""
+    found: list[int] = [entry["seq"] for kind in ("closing", "interrupted") for entry in evidence.marks.get(kind, ())]
+    return min(found, default=math.inf)
+
+
+def _cost_nobody(evidence: Evidence, cases: Cases, occurrence: Occurrence, injected: Record) -> None:
+    """Find a worker that was to be lost to a fault and lives on."""
+    life = evidence.lives.get(injected["incarnation"])
+    if life is not None and (life.exit is None or life.exit["seq"] > over_at(evidence)):
+        cases.add(f"{occurrence.name} was to cost incarnation {life.incarnation}, which lives on", [injected["seq"]])
 
 
 def _no_restart(evidence: Evidence, cases: Cases, occurrence: Occurrence, injected: Record) -> None:
     """Find a worker that a fault has cost which should have cost none."""
-    over = [entry["seq"] for kind in ("closing", "interrupted") for entry in evidence.marks.get(kind, ())]
+    over = over_at(evidence)
     life = evidence.lives.get(injected["incarnation"])
     lost = [life] if life is not None else list(evidence.lives.values())
     for each in lost:
         gone = each.exit
-        if gone is not None and injected["seq"] < gone["seq"] < min(over, default=math.inf) and not gone["planned"]:
+        if gone is not None and injected["seq"] < gone["seq"] < over and not gone["planned"]:
             cases.add(f"{occurrence.name} cost incarnation {each.incarnation}", [injected["seq"], gone["seq"]])
-
-
-def liveness(evidence: Evidence) -> Answer:
-    """After everything is healed the pool comes back to its steady state."""
-    after = [entry for entry in evidence.marks.get("steady", ()) if entry["after"] == "after"]
-    if any((entry["src"], entry["type"]) == ("pool", "GaveUp") for entry in evidence.records):
-        return idle("the pool gave up, and by design does not come back")
-    if evidence.ending is Ending.STRUCK:
-        return idle("the application was killed, and its pool with it")
-    if not after:
-        return unknown(f"the run is {evidence.ending}, and nobody looked whether the pool came back")
-    cases = Cases()
-    for entry in after:
-        if not entry["ok"]:
-            failing = "; ".join(str(each) for each in entry.get("failing", ()))
-            cases.add(f"after {entry['took']:.1f} s the pool was not steady: {failing}", [entry["seq"]])
-    return cases.answer(f"steady again after {after[-1]['took']:.1f} s")
 
 
 def small_blast(evidence: Evidence) -> Answer:

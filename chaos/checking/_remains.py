@@ -18,14 +18,19 @@ if TYPE_CHECKING:
     from ..evidence._requests import Request
     from ._cases import Answer
 
-MIN_RESTARTS: Final = 20
-"""Restarts from which on a leak for each shows beyond doubt."""
+MIN_TIMES: Final = 20
+"""Restarts, or requests given up, from which on a leak for each shows beyond doubt."""
+
+_COUNTED: Final = ("fds", "threads", "tasks")
+
+_CAUSES: Final = {"restart": ("restarts",), "given-up request": ("cancelled", "timed_out")}
+"""After what something may be left behind, and the pool's counts of it."""
 
 MAX_SAMPLES: Final = 200
 """Samples a slope is taken over: their pairs are 20 000, a fraction of a second's work."""
 
 LEAKED: Final = 0.05
-"""What may be left for each restart: a twentieth, since not one may, and one in twenty shows after twenty."""
+"""What may be left for each of them: a twentieth, since not one may, and one in twenty shows after twenty."""
 
 KILL_GRACE: Final = 2.0
 """Seconds a pool may take to end beyond its grace, by its contract."""
@@ -48,7 +53,7 @@ def no_orphan(evidence: Evidence) -> Answer:
 
 
 def no_leak(evidence: Evidence) -> Answer:
-    """No restart leaves a descriptor, a thread or a task behind; over a soak the memory does not grow."""
+    """No restart and no request given up leaves a descriptor, thread or task behind; no soak makes memory grow."""
     warm = min((entry["seq"] for entry in evidence.marks.get("steady", ()) if entry["after"] == "before"), default=0)
     over = min((entry["seq"] for entry in evidence.marks.get("closing", ())), default=math.inf)
     samples = [
@@ -59,17 +64,26 @@ def no_leak(evidence: Evidence) -> Answer:
     if len(samples) < 2:
         return idle("no samples of a pool that had all its workers")
     cases = Cases()
-    restarts = samples[-1]["metrics"]["restarts"] - samples[0]["metrics"]["restarts"]
     quiet = [sample for sample in samples if not sample.get("in_flight")]
-    for name, found in (("fds", samples), ("threads", quiet), ("tasks", quiet)):
-        points = [(float(each["metrics"]["restarts"]), float(each[name])) for each in _thinned(found) if name in each]
-        slope = _slope(points)
-        if restarts >= MIN_RESTARTS and slope is not None and slope[1] > LEAKED:
-            cases.add(
-                f"each restart leaves {slope[1]:.2f} {name} behind: {points[0][1]:g} at first, {points[-1][1]:g} after"
-                f" {restarts} restarts",
-                [found[0]["seq"], found[-1]["seq"]],
-            )
+    enough: list[str] = []
+    unseen: set[str] = set()
+    for cause, counted in _CAUSES.items():
+        times = _times(samples[-1], counted) - _times(samples[0], counted)
+        if times < MIN_TIMES:
+            continue
+        enough.append(count(times, cause))
+        for name in _COUNTED:
+            found = samples if name == "fds" else quiet
+            points = [(float(_times(each, counted)), float(each[name])) for each in _thinned(found) if name in each]
+            slope = _slope(points)
+            if slope is None:
+                unseen.add(name)
+            elif slope[1] > LEAKED:
+                cases.add(
+                    f"each {cause} leaves {slope[1]:.2f} {name} behind: {points[0][1]:g} at first, {points[-1][1]:g}"
+                    f" after {count(times, cause)}",
+                    [found[0]["seq"], found[-1]["seq"]],
+                )
     soak = "soak" in evidence.plan.scenario.tags
     if soak:
         points = [(float(each["t"]), float(each["rss"])) for each in _thinned(samples) if each.get("rss")]
@@ -78,9 +92,18 @@ def no_leak(evidence: Evidence) -> Answer:
         if slope is not None and slope[0] > 0 and slope[1] * (points[-1][0] - points[0][0]) > 0.1 * points[0][1]:
             cases.add(f"memory grows by {slope[1]:.0f} bytes a second", [samples[0]["seq"], samples[-1]["seq"]])
     few = None
-    if restarts < MIN_RESTARTS and not soak:
-        few = f"only {count(restarts, 'restart')}: a leak shows after {MIN_RESTARTS}"
-    return cases.answer(f"{count(len(samples), 'sample')} over {restarts} restarts, nothing left behind", idle=few)
+    if not soak and not enough:
+        few = f"only {count(_times(samples[-1], ('restarts',)), 'restart')}: a leak shows after {MIN_TIMES}"
+    elif not soak and len(unseen) == len(_COUNTED):
+        few = "no sample shows what is left behind"
+    text = f"{count(len(samples), 'sample')} over {' and '.join(enough) or 'a soak'}, nothing left behind"
+    if unseen:
+        text += f"; of {' and '.join(sorted(unseen))} nothing is known, for no sample was taken while nothing was asked"
+    return cases.answer(text, idle=few)
+
+
+def _times(sample: Record, counted: Sequence[str]) -> int:
+    return sum(int(sample["metrics"][name]) for name in counted)
 
 
 def _thinned(samples: Sequence[Record]) -> Sequence[Record]:
@@ -152,10 +175,15 @@ def metrics_honest(evidence: Evidence) -> Answer:
     wanted = {sample["seq"] for sample in samples}
     tally: dict[str, int] = dict.fromkeys((*_RESULTS, *_EVENTS.values(), "restarts"), 0)
     slots: set[int] = set()
+    serving: set[int] = set()
     for entry in evidence.records:
         if entry["src"] == "pool":
             _tally(entry, tally, slots)
+            _follow(entry, serving)
         elif entry["seq"] in wanted:
+            # Fewer may be ready than it has told of: one stands by, one is lost and its end is not told yet.
+            if evidence.lives and (entry.get("ready") or 0) > len(serving):
+                cases.add(f"the pool shows {entry['ready']} ready workers, its events {len(serving)}", [entry["seq"]])
             metrics = entry["metrics"]
             parts = metrics["queued"] + metrics["running"] + sum(metrics[name] for name in _RESULTS)
             if metrics["submitted"] != parts:
@@ -183,6 +211,14 @@ def _tally(entry: Record, tally: dict[str, int], slots: set[int]) -> None:
     elif kind == "WorkerStarting":
         tally["restarts"] += entry["slot"] in slots
         slots.add(entry["slot"])
+
+
+def _follow(entry: Record, serving: set[int]) -> None:
+    """Keep track of the workers that are ready, by incarnation."""
+    if entry["type"] == "WorkerReady":
+        serving.add(entry["incarnation"])
+    elif entry["type"] in ("WorkerKilled", "WorkerExited"):
+        serving.discard(entry["incarnation"])
 
 
 def _went_well(request: Request) -> bool:

@@ -9,10 +9,11 @@ import attrs
 
 from ._cancellation import cancellation
 from ._cleanness import clean_protocol, complaints, vacuity
-from ._coping import liveness, recovery, small_blast
+from ._coping import recovery, small_blast
 from ._executions import at_most_once, definiteness
 from ._fairness import fairness
 from ._finding import Finding, Judgement
+from ._liveness import liveness
 from ._outcomes import conservation, deadlines, typed_errors
 from ._queueing import bounded_queue, first_come_first_served, mutual_exclusion
 from ._remains import graceful_stop, metrics_honest, no_leak, no_orphan

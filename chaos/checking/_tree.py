@@ -15,7 +15,7 @@ import attrs
 from trio_pool import Restart
 
 from ..evidence._evidence import Ending
-from ._cases import TELLS_NOTHING, Cases, count, idle
+from ._cases import TELLS_NOTHING, Cases, count, idle, unknown
 
 if TYPE_CHECKING:
     from .._history import Record
@@ -38,18 +38,20 @@ def supervision_tree(evidence: Evidence) -> Answer:
     """Every worker that was started is reaped, once; a death restarts its slot alone, when it is due."""
     if not evidence.tells:
         return idle(TELLS_NOTHING)
+    if not evidence.lives:
+        return unknown("the pool tells its events, and of no worker")
     cases = Cases()
     complete = evidence.ending is Ending.COMPLETE and "closed" in evidence.marks
     _judge_lives(evidence, cases, complete=complete)
     restarts = _Succession(evidence, cases).judge()
     ended = sum(1 for life in evidence.lives.values() if life.exits)
-    unknown = None
+    unsaid = None
     if not complete and evidence.ending is not Ending.STRUCK:
-        unknown = f"the run is {evidence.ending}: nobody knows who was reaped in the end"
+        unsaid = f"the run is {evidence.ending}: nobody knows who was reaped in the end"
     return cases.answer(
         f"{count(len(evidence.lives), 'worker')} started, {ended} reaped once, never two that served in a slot;"
         f" {count(restarts, 'restart')}, each in the slot of an end and when it was due",
-        unknown=unknown,
+        unknown=unsaid,
     )
 
 

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import attrs
 import pytest
 from _chaos_story import Story
 
-from chaos.scenario._fault import Expectation, Trigger, Window
+from chaos.scenario._application_faults import AppFdExhaustion
+from chaos.scenario._fault import Death, Expectation, Trigger, Window
+from chaos.scenario._model import Phase
 from chaos.scenario._process_faults import CancelStorm, CrashLoop, Freeze, Kill
 
 AT = Trigger(time=1.0)
@@ -55,6 +58,72 @@ def test_without_expectations_or_strikes_recovery_is_not_judged() -> None:
     assert story.says("C17") == "unknown"
 
 
+@pytest.mark.parametrize(("death", "expected"), [(Death.KILL, "fail"), (Death.TERM, "pass")])
+def test_who_must_die_and_whose_end_nobody_told_is_not_made_good(death: Death, expected: str) -> None:
+    """That nobody was seen to die is no recovery; who was only asked to may live on."""
+    story = Story(faults=[Kill(name="kill", at=AT, death=death, expect=Expectation(recover_within=1.0))])
+    story.started(1)
+    story.injected("kill", 1, at=1.0)
+    story.run("load_ended", at=20.0)
+    assert story.says("C17") == expected
+
+
+def test_a_fault_that_the_pool_survives_costs_nothing_though_all_are_stopped_in_the_end() -> None:
+    """The end of the run is no end of its victim."""
+    story = Story(faults=[Freeze(name="freeze", at=AT, expect=SOON, hold=0.1)])
+    story.started(1)
+    story.injected("freeze", 1, kind="freeze", at=1.0)
+    story.worker("HealthMissed", 1, misses=1, at=1.2)
+    story.run("load_ended", at=20.0)
+    story.run("closing", at=20.1)
+    story.worker("WorkerExited", 1, planned=True, reason="shutdown", at=20.2)
+    assert story.says("C17") == "pass"
+
+
+def test_whom_the_pool_never_told_of_is_not_made_good() -> None:
+    """A victim without a life is no proof of anything."""
+    story = Story(faults=[Kill(name="kill", at=AT, expect=Expectation(recover_within=1.0))])
+    story.started(1)
+    story.injected("kill", 7, at=1.0)
+    story.run("load_ended", at=20.0)
+    assert story.says("C17") == "fail"
+
+
+@pytest.mark.parametrize(("back", "expected"), [(None, "fail"), (1.9, "pass"), (2.5, "fail")])
+def test_what_hit_nobody_in_particular_is_made_good_when_all_are_back(back: float | None, expected: str) -> None:
+    """Whoever was lost to it, and whenever."""
+    story = Story(faults=[AppFdExhaustion(name="fds", at=AT, expect=SOON, hold=0.3)])
+    story.started(1, 0)
+    story.started(2, 1)
+    story.injected("fds", None, kind="app-fd-exhaustion", slot=None, at=1.0)
+    story.worker("WorkerExited", 2, 1, at=1.2)
+    if back is not None:
+        story.worker("WorkerStarting", 3, 1)
+        story.worker("WorkerReady", 3, 1, at=back)
+    story.run("load_ended", at=20.0)
+    assert story.says("C17") == expected
+
+
+@pytest.mark.parametrize(("dies", "expected"), [(True, "pass"), (False, "fail")])
+def test_a_fault_that_should_cost_its_worker_and_does_not_is_flagged(dies: bool, expected: str) -> None:
+    """A pool that lives with a worker that answers nobody has not noticed."""
+    story = Story(faults=[Freeze(name="freeze", at=AT, expect=Expectation(restarts=True), hold=5.0)])
+    story.started(1)
+    story.injected("freeze", 1, kind="freeze", at=1.0)
+    if dies:
+        story.worker("WorkerExited", 1, reason="health", at=3.0)
+    story.run("load_ended", at=20.0)
+    story.run("closing")
+    if not dies:
+        story.worker("WorkerExited", 1, reason="shutdown", planned=True)
+    assert story.says("C17") == expected
+
+
+def test_an_expectation_of_nothing_is_none() -> None:
+    """Nothing was judged, so nothing passed."""
+    assert killed(0.1, None, expect=Expectation()).says("C17") == "idle"
+
+
 def test_a_fault_that_should_cost_no_worker_and_does_is_flagged() -> None:
     """A brief freeze is no reason for a restart; a planned end has other reasons."""
     for planned, expected in ((False, "fail"), (True, "pass")):
@@ -84,6 +153,53 @@ def test_without_a_look_liveness_is_unknown_and_after_a_give_up_idle() -> None:
     assert story.says("C18") == "unknown"
     story.pool("GaveUp", error="RestartIntensityExceeded: too many")
     assert story.says("C18") == "idle"
+
+
+def healed(error: str | None = None, *, before: bool = False, phase: str = "heal") -> Story:
+    """Kill a worker, have another ready in its slot, and then ask once; or ask before that."""
+    phases = (Phase(name="main", duration=5.0), Phase(name="heal", duration=5.0, heal=True))
+    story = Story(faults=[Kill(name="kill", at=AT)])
+    story.plan = attrs.evolve(story.plan, scenario=attrs.evolve(story.plan.scenario, phases=phases))
+    story.started(1)
+    story.injected("kill", 1)
+    story.worker("WorkerExited", 1)
+    story.worker("WorkerStarting", 2)
+    if not before:
+        story.worker("WorkerReady", 2)
+    story.invoke(0, phase=phase)
+    if before:
+        story.worker("WorkerReady", 2)
+    if error is None:
+        story.ok(0)
+    else:
+        story.failed(0, error, "not_executed", request_id=1)
+    story.run("steady", after="after", ok=True, took=5.0, failing=[])
+    return story
+
+
+@pytest.mark.parametrize(
+    ("how", "expected"),
+    [
+        ({}, "pass"),
+        ({"error": "PoolTimeout"}, "fail"),
+        ({"error": "WorkerCrashed"}, "fail"),
+        ({"error": "PoolSaturated"}, "pass"),
+        ({"error": "PoolTimeout", "before": True}, "pass"),
+        ({"error": "PoolTimeout", "phase": "main"}, "pass"),
+    ],
+)
+def test_once_all_is_healed_nobody_waits_in_vain(how: dict[str, Any], expected: str) -> None:
+    """A pool that only looks well is not; what was asked before it was, or under faults, may fail."""
+    assert healed(**how).says("C18") == expected
+
+
+@pytest.mark.parametrize(("ready", "expected"), [(2, "pass"), (1, "fail")])
+def test_without_conditions_all_workers_must_be_there_in_the_end(ready: int, expected: str) -> None:
+    """A scenario that requires nothing is not steady with half a pool."""
+    story = Story()
+    story.sample(ready=ready)
+    story.run("steady", after="after", ok=True, took=0.0, failing=[])
+    assert story.says("C18") == expected
 
 
 # -- C23 ---------------------------------------------------------------------------------------------------------------

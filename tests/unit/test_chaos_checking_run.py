@@ -69,6 +69,29 @@ def test_restarts_that_leave_something_behind_are_flagged(left: dict[str, Any]) 
     assert sampled(40, **left).says("C20") == "fail"
 
 
+@pytest.mark.parametrize("given_up", ["cancelled", "timed_out"])
+def test_requests_that_are_given_up_leave_nothing_behind_either(given_up: str) -> None:
+    """Though nobody is restarted: a task for each is flagged."""
+    for leaves, expected in ((0, "pass"), (1, "fail")):
+        story = Story()
+        for number in range(30):
+            story.sample({given_up: number}, tasks=10 + leaves * number)
+        assert story.says("C20") == expected
+
+
+def test_what_was_never_seen_at_rest_is_not_said_to_be_well() -> None:
+    """With requests under way in every sample nothing is known of threads and tasks."""
+    story = Story()
+    for number in range(30):
+        story.sample({"restarts": number}, in_flight=1, tasks=10 + number)
+    assert story.says("C20") == "pass"
+    assert "of tasks and threads nothing is known" in story.judged("C20").text
+    story = Story()
+    for number in range(30):
+        del story.sample({"restarts": number}, in_flight=1)["fds"]
+    assert story.says("C20") == "idle"
+
+
 def test_too_few_restarts_show_no_leak() -> None:
     """And without a sample of a whole pool nothing is seen at all."""
     assert sampled(5, fds=1.0).says("C20") == "idle"
@@ -190,6 +213,18 @@ def test_counts_at_odds_are_flagged(metrics: dict[str, int]) -> None:
     story.started(2)
     story.sample(metrics)
     assert story.says("C22") == "fail"
+
+
+@pytest.mark.parametrize(("ready", "expected"), [(0, "pass"), (1, "pass"), (2, "fail")])
+def test_a_pool_that_shows_workers_it_has_not_is_flagged(ready: int, expected: str) -> None:
+    """One is dead and one is being killed; that fewer are ready than the events tell of may be for a moment."""
+    story = Story()
+    for incarnation in (1, 2, 3):
+        story.started(incarnation, incarnation - 1)
+    story.worker("WorkerExited", 1)
+    story.worker("WorkerKilled", 2, 1, reason="timeout")
+    story.sample(ready=ready)
+    assert story.says("C22") == expected
 
 
 def test_counts_that_do_not_add_up_are_flagged() -> None:
