@@ -61,9 +61,9 @@ class ToyPool:
 
     # -- workers -------------------------------------------------------------------------------------------------------
 
-    def start(self, slot: int) -> None:
+    def start(self, slot: int, *, whatever: bool = False) -> None:
         """Start a worker in a slot."""
-        if self.gave_up or self.closing:
+        if (self.gave_up or self.closing) and not whatever:
             return
         number = next(self.incarnations)
         worker = self.slots[slot] = Worker(slot, number, 1000 + number)
@@ -145,6 +145,13 @@ class ToyPool:
             other = self.slots[(worker.slot + 1) % self.size]
             if other is not None:
                 self.kill(other)
+        if self.bug is Bug.RESTARTS_ALL and not planned and not self.closing:
+            homes = [session.worker for session in self.sessions.values()]
+            for other in [each for each in self.slots.values() if each and each.ready and not each.frozen]:
+                # As gently as can be: nobody is at work there, and nobody at home.
+                if not self._load(other) and other not in homes:
+                    other.unwanted = "shutdown"
+                    self.kill(other, "exit 0")
         self.pump()
 
     def _restart(self, worker: Worker, *, planned: bool) -> None:
@@ -160,10 +167,12 @@ class ToyPool:
                 for ticket in self.queue[:]:
                     self.queue.remove(ticket)
                     self._fail(ticket, "PoolClosed", "not_executed", "rejected", chain=["RestartIntensityExceeded"])
+                if self.bug is Bug.RISES_AGAIN:
+                    self.world.after(0.5, lambda: self.start(slot, whatever=True))
                 return
             delay = 0.0 if self.bug is Bug.HAS_NO_BACKOFF else policy.backoff.plain(self.attempts[slot])
         self._tell("RestartScheduled", slot=slot, delay=delay)
-        self.world.after(delay, lambda: self.start(slot))
+        self.world.after(delay * (0.6 if self.bug is Bug.HURRIES else 1.0), lambda: self.start(slot))
 
     def _settle(self, ticket: Ticket, worker: Worker) -> None:
         """Decide what becomes of a request whose worker died."""
@@ -238,8 +247,16 @@ class ToyPool:
         return self.blocked is not None
 
     def _neglected(self, ticket: Ticket) -> bool:
+        if self.bug is Bug.STRANDS and self.deaths > 30 and ticket.number % 4 == 0:
+            return True
+        if self.bug is Bug.PASSES_OVER and self.deaths and (ticket.session or "").startswith("s-5"):
+            return self._waits(ticket)
         if self.bug is not Bug.NEGLECTS_A_SESSION or ticket.session is None or not ticket.session.startswith("s-0"):
             return False
+        return self._waits(ticket)
+
+    def _waits(self, ticket: Ticket) -> bool:
+        """Have a request wait for a while, whoever is free."""
         waited = self.world.now - (ticket.deadline - self.config.timeout)
         if waited < 0.4:
             self.world.after(0.41 - waited, self.pump)
@@ -284,6 +301,9 @@ class ToyPool:
             self.deferred.append(lambda: self._late(ticket))
         elif ticket.finished:
             pass
+        elif self.bug is Bug.FORGETS_THE_TIME and self.world.now > ticket.deadline + 0.5:
+            ticket.deadline = self.world.now + self.config.timeout
+            self.world.at(ticket.deadline, lambda: self._late(ticket))
         elif ticket.waiting:
             self.queue.remove(ticket)
             self._fail(ticket, "PoolTimeout", "not_executed", "timed_out")
@@ -460,7 +480,10 @@ class ToyPool:
         running = sum(1 for each in self.live.values() if not each.waiting)
         metrics = {**self.counts, "queued": len(self.queue), "running": running}
         gauges = {"ready": len(ready), "size": self.size, "busy": running, "queued": len(self.queue)}
-        process = {"fds": 20 + 3 * len(ready) + self.leaked, "threads": 1, "tasks": 10, "rss": 10**7, "lag": 0.0}
+        if self.bug is Bug.BOASTS:
+            gauges["ready"] = self.size
+        tasks = 10 + self.counts["cancelled"] * (self.bug is Bug.LEAKS_TASKS)
+        process = {"fds": 20 + 3 * len(ready) + self.leaked, "threads": 1, "tasks": tasks, "rss": 10**7}
         return {**gauges, **process, "pids": [each.pid for each in ready], "metrics": metrics}
 
     def _of(self, kind: str, worker: Worker, **fields: Any) -> None:

@@ -1,4 +1,4 @@
-"""What an animal of the zoo is put through: a storm, and a crash loop; and the evidence it leaves, through the disk.
+"""What an animal of the zoo is put through: a storm, a crash loop, a standstill; and the evidence it leaves on disk.
 
 Everything is written as a run writes it, and read back as the evidence of any run is, so that the zoo tries the way
 there too.
@@ -15,6 +15,7 @@ from _zoo_world import Bug, Ticket, Worker, World
 
 from chaos._history import History
 from chaos.evidence._evidence import Evidence, read_evidence
+from chaos.scenario._application_faults import AppStop
 from chaos.scenario._fault import Expectation, Trigger, Window
 from chaos.scenario._model import Operation, Phase, Scenario, Workload
 from chaos.scenario._plan import Plan
@@ -53,6 +54,11 @@ STORM: Sequence[FaultSpec] = (
     Kill(name="begun", at=Trigger(phase="storm", every=10.0, count=4), window=Window.W5),
     Kill(name="hunter", at=Trigger(phase="storm", every=20.0, count=3), window=Window.W5),
     Freeze(name="freeze", at=Trigger(phase="storm", every=20.0, count=2), hold=2.5),
+)
+
+STILL: Sequence[FaultSpec] = (
+    Freeze(name="freeze", at=Trigger(time=2.0), hold=6.0),
+    AppStop(name="stop", at=Trigger(time=2.5), hold=3.0),
 )
 
 LOOP: Sequence[FaultSpec] = (Kill(name="loop", at=Trigger(phase="loop", on="WorkerReady", count=100)),)
@@ -127,9 +133,14 @@ class Run:
         self.note("run", "phase", name=phase, duration=duration, measure=True, heal=phase == "heal")
 
     def sample_for_ever(self) -> None:
-        """Take a sample every quarter of a second."""
-        self.note("sampler", "sample", in_flight=self.open, **self.pool.sample())
-        self.world.after(0.25, self.sample_for_ever)
+        """Take a sample every quarter of a second, and say how late it is."""
+        self._sample(self.world.now)
+
+    def _sample(self, due: float) -> None:
+        lag = round(self.world.now - due, 6)
+        self.note("sampler", "sample", in_flight=self.open, lag=lag, **self.pool.sample())
+        following = self.world.now + 0.25
+        self.world.at(following, lambda: self._sample(following))
 
     # -- requests ------------------------------------------------------------------------------------------------------
 
@@ -208,7 +219,7 @@ class Run:
 
     # -- faults --------------------------------------------------------------------------------------------------------
 
-    def strike(self, fault: str, kind: str, worker: Worker) -> None:
+    def strike(self, fault: str, kind: str, worker: Worker, hold: float = 2.5) -> None:
         """Write down that a fault hits a worker, and do it."""
         occurrence = self.occurrences.get(fault, 0)
         self.occurrences[fault] = occurrence + 1
@@ -237,7 +248,7 @@ class Run:
             self.pool.thaw(worker)
             self.note("chaos", "heal", fault=fault, occurrence=occurrence, ok=True, took=0.0)
 
-        self.world.after(2.5, heal)
+        self.world.after(hold, heal)
 
     def strike_living(self, fault: str, worker: Worker) -> None:
         """Kill a worker that lives."""
@@ -257,6 +268,14 @@ class Run:
             worker = next((each for each in self.pool.slots.values() if each and not each.frozen), None)
         if worker is not None and worker.alive:
             self.strike(fault, "kill", worker)
+
+    def stand(self, fault: str, seconds: float) -> None:
+        """Have the application stand still."""
+        whom = dict.fromkeys(("slot", "worker_id", "incarnation", "pid", "begun", "request_id", "session_id"))
+        self.note("chaos", "inject", fault=fault, occurrence=0, kind="app-stop", **whom, detail={})
+        self.world.stand(seconds)
+        self.note("chaos", "effect", fault=fault, occurrence=0, effect={"seconds": seconds})
+        self.note("chaos", "heal", fault=fault, occurrence=0, ok=True, took=0.0)
 
     def freeze_a_home(self) -> None:
         """Freeze an idle worker in which sessions live."""
@@ -336,7 +355,11 @@ class Run:
 
 def storm(directory: Path, bug: Bug) -> Evidence:
     """Put an animal through ten seconds of calm, fifty of faults, and five to heal."""
-    phases = [Phase(name="calm", duration=10.0), Phase(name="storm", duration=50.0), Phase(name="heal", duration=5.0)]
+    phases = [
+        Phase(name="calm", duration=10.0),
+        Phase(name="storm", duration=50.0),
+        Phase(name="heal", duration=5.0, heal=True),
+    ]
     run = Run(directory, plan_of("zoo-storm", phases, POOL, STORM), bug)
     world = run.world
     world.run(0.1)
@@ -373,6 +396,8 @@ def storm(directory: Path, bug: Bug) -> Evidence:
     world.at(44.6, run.hunt)
     world.run(60.1)
     run.enter("heal", 5.0)
+    for each in range(8):
+        world.after(0.5 * each, lambda: run.ask("work", service=0.02))
     world.run(65.1)
     well = run.pool.sample()["ready"] == run.pool.size
     failing = [] if well else ["pool.ready == pool.size"]
@@ -407,4 +432,32 @@ def crash_loop(directory: Path, bug: Bug) -> Evidence:
     run.note("run", "closing")
     run.pool.close(lambda: run.note("run", "closed", took=0.0))
     run.world.run(run.world.now + 3.0)
+    return run.evidence()
+
+
+def standstill(directory: Path, bug: Bug) -> Evidence:
+    """Have an animal stand still for three times as long as its requests may take, one of them in a frozen worker."""
+    phases = [Phase(name="still", duration=10.0)]
+    run = Run(directory, plan_of("zoo-still", phases, POOL, STILL), bug)
+    world = run.world
+    world.run(0.1)
+    run.note("run", "opened", took=0.1)
+    run.note("run", "steady", after="before", ok=True, took=0.0, failing=[])
+    run.note("run", "clock")
+    run.enter("still", 10.0)
+    run.sample_for_ever()
+    for each in range(90):
+        world.at(0.5 + 0.1 * each, lambda: run.ask("work", service=0.02))
+
+    def freeze() -> None:
+        worker = next(each for each in run.pool.slots.values() if each is not None and each.current is not None)
+        run.strike("freeze", "freeze", worker, hold=6.0)
+
+    world.at(2.01, freeze)
+    world.at(2.5, lambda: run.stand("stop", 3.0))
+    world.run(10.1)
+    run.note("run", "steady", after="after", ok=True, took=0.0, failing=[])
+    run.note("run", "phase_end", name="still")
+    run.note("run", "load_ended", took=10.0)
+    run.close()
     return run.evidence()

@@ -62,6 +62,14 @@ class Bug(StrEnum):
     READS_OUTPUT = auto()
     COMPLAINS = auto()
     HOLDS_CALLERS = auto()
+    FORGETS_THE_TIME = auto()
+    HURRIES = auto()
+    RESTARTS_ALL = auto()
+    RISES_AGAIN = auto()
+    PASSES_OVER = auto()
+    BOASTS = auto()
+    LEAKS_TASKS = auto()
+    STRANDS = auto()
 
 
 class World:
@@ -83,9 +91,15 @@ class World:
     def run(self, until: float) -> None:
         """Let time pass."""
         while self._due and self._due[0][0] <= until:
-            self.now, _, do = heapq.heappop(self._due)
+            when, _, do = heapq.heappop(self._due)
+            # What was due while everything stood still happens now.
+            self.now = max(self.now, when)
             do()
-        self.now = until
+        self.now = max(self.now, until)
+
+    def stand(self, seconds: float) -> None:
+        """Let time pass without anything happening."""
+        self.now += seconds
 
 
 @attrs.define(eq=False)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Final
 from ..evidence._evidence import Ending
 from ._cases import Cases, count, idle, unknown
 from ._coping import over_at
-from ._outcomes import cut_off
 
 if TYPE_CHECKING:
     from .._history import Record
@@ -55,13 +54,15 @@ def _judge_healed(evidence: Evidence, cases: Cases) -> int:
     is asked is told so, and may be.
     """
     healing = {phase.name for phase in evidence.plan.scenario.phases if phase.heal}
-    calm = _calm(evidence)
+    calm, over = _calm(evidence), over_at(evidence)
     answered = 0
     for request in evidence.requests.values():
-        if request.invoke["phase"] not in healing or request.invoke["seq"] < calm or request.outcome is None:
+        if request.invoke["phase"] not in healing or request.invoke["seq"] < calm:
+            continue
+        if request.outcome is None or request.outcome["seq"] > over:
             continue
         answered += request.type == "ok"
-        if request.error in _LOST and not request.cancelled and not cut_off(evidence, request):
+        if request.error in _LOST and not request.cancelled:
             cases.add(f"{request.name} failed with {request.error} when all was healed", request.seqs)
     return answered
 
