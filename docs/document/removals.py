@@ -68,7 +68,7 @@ def _removal(entry: dict[str, Any], known: dict[str, list[Mutation]]) -> Removal
                 ids=(str(entry["guarantee"]),),
                 what=entry["what"],
                 file=entry["file"],
-                old=entry.get("remove", entry.get("replace")),
+                old=entry["remove"] if "remove" in entry else entry["replace"],
                 new=entry.get("with", ""),
                 tests=(),
             ),
