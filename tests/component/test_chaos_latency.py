@@ -121,6 +121,28 @@ async def test_healing_releases_what_is_held(
     assert wire.arrived[0][0] - start == pytest.approx(1)
     assert link.send(b"now") == 3
     assert wire.arrived[-1] == (trio.current_time(), b"now")
+    wire.deliver(b"abcd")
+    assert read(link, 2) == b"ab"
+    assert list(wire.inbox) == [b"cd"]
+
+
+async def test_a_shorter_delay_is_also_for_what_is_held(
+    autojump_clock: MockClock, wire: Wire, link: DelayedTransport
+) -> None:
+    """From that moment on nothing waits longer than it says, and nothing less for it."""
+    link.set_delay(100)
+    start = trio.current_time()
+    link.send(b"held")
+    wire.deliver(b"reply")
+    with pytest.raises(BlockingIOError):
+        read(link)
+    await trio.sleep(1)
+    link.set_delay(0.5)
+    await link.wait_readable()
+    assert trio.current_time() - start == pytest.approx(1.5)
+    await trio.sleep(1)
+    assert [at - start for at, _ in wire.arrived] == [pytest.approx(1.5)]
+    assert wire.received == b"held"
 
 
 async def test_the_end_comes_after_what_was_sent_before_it(

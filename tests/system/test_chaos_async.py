@@ -127,13 +127,33 @@ async def test_a_death_at_a_step_names_the_request_that_came_to_it(
         await there.saw(WorkerReady, 2)
 
 
+async def test_a_death_on_the_link_says_of_how_many_requests(tmp_path: Path) -> None:
+    """The pool's number of the oldest is not that of the one that came to the window."""
+    async with lone(tmp_path) as there:
+
+        async def ask(number: int, service: float) -> None:
+            with pytest.raises(TrioPoolError):
+                await fetch(there, number, service)
+
+        async with trio.open_nursery() as nursery:
+            for number in (7, 8):
+                nursery.start_soon(ask, number, LONG)
+            await comes_true(lambda: len(there.ledger()) == 2)
+            nursery.start_soon(ask, 9, 0.0)
+            spec = Kill(name="fault", at=AT_ONCE, window=Window.W7)
+            async with INJECTORS["kill"](spec, STRIKE, (), there.arena) as injected:
+                assert (injected.effect["requests"], injected.effect["request_id"]) == (3, None)
+
+
 async def test_a_death_at_a_step_waits_for_no_worker_that_still_starts(tmp_path: Path) -> None:
     """It has no program yet, and so no ear; that is no reason to say that it never will."""
     async with lone(tmp_path) as there:
         handle = there.victim().handle
         assert handle is not None
+        started = len(there.launcher.started)
         await handle.kill()
-        await comes_true(lambda: there.info().status == "starting")
+        await comes_true(lambda: len(there.launcher.started) > started)
+        assert there.info().status == "starting"
         spec = Kill(name="fault", at=AT_ONCE, window=Window.W5)
         async with trio.open_nursery() as nursery:
 

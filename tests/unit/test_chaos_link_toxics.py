@@ -372,7 +372,7 @@ def test_two_requests_change_places() -> None:
     assert toxic.struck == 2
 
 
-@pytest.mark.parametrize("other", [cancel(1), request(2, "cleanup_session")])
+@pytest.mark.parametrize("other", [cancel(1), request(2, "cleanup_session")], ids=["cancel", "clean-up"])
 def test_nothing_but_its_like_overtakes_a_request(other: bytes) -> None:
     """A cancel that came before its request would cancel nothing, and a clean-up is of what came before it."""
     toxic = Reorder(every(fits=movable), 9.0, HELD_BYTES)
