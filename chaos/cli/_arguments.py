@@ -32,6 +32,8 @@ MAX_SEED = 2**63 - 1
 # Those of `chaos.comparison._situations.Situation`, likewise.
 SITUATIONS = ("idle-kill", "busy-kill", "freeze", "memory", "poison", "application-death")
 
+SHELLS = ("bash", "zsh", "fish")
+
 FORMATS = ("text", "html", "md", "json", "junit", "hgrm")
 
 EXIT_CODES = """\
@@ -220,6 +222,14 @@ def _add_telling(command: Callable[..., argparse.ArgumentParser]) -> None:
         "Try out what faults need, here and now, and say which of them can be had and what the others lack.",
     )
     doctor.add_argument("--json", action="store_true", help="as JSON")
+
+    completion = command(
+        "completion",
+        "print what has a shell complete this command line",
+        "Print a script that has a shell complete commands, options and names: source it, as in\n"
+        f"source <({program()} completion bash). It is for the program as it is called here.",
+    )
+    completion.add_argument("shell", choices=SHELLS, metavar="SHELL", help="one of: %(choices)s")
 
 
 def _add_judging(command: Callable[..., argparse.ArgumentParser]) -> None:

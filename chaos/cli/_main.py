@@ -7,6 +7,7 @@ able to tell all three apart.
 from __future__ import annotations
 
 import signal
+import sys
 import traceback
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from .._exits import EXIT_BUG, EXIT_CANNOT_WRITE, EXIT_NO_INPUT, EXIT_SIGNAL, EX
 from .._output import CannotWrite
 from .._program import complain
 from ._arguments import make_parser
+from ._completion import COMPLETE, complete, completion
 
 if TYPE_CHECKING:
     import argparse
@@ -29,7 +31,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: The arguments, without the program; those of the process by default.
     """
     try:
-        arguments = make_parser().parse_args(argv)
+        given = sys.argv[1:] if argv is None else argv
+        if given[:1] == [COMPLETE]:
+            return complete(given[1:])
+        arguments = make_parser().parse_args(given)
         return _command(arguments.command)(arguments)
     except CannotWrite as exc:
         complain(str(exc))
@@ -60,6 +65,8 @@ def _command(name: str) -> Command:
         from . import _comparing
 
         return {"compare-pools": _comparing.compare_pools}[name]
+    if name == "completion":
+        return completion
     if name == "bench":
         from . import _measuring
 
