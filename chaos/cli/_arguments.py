@@ -187,14 +187,14 @@ def _add_telling(command: Callable[..., argparse.ArgumentParser]) -> None:
 
     listing = command(
         "list",
-        "list scenarios, faults, checkers, metrics, workloads, targets or templates",
+        "list scenarios, faults, checkers, trace points, metrics, workloads, targets or templates",
         "List what there is, one a line with what it is.",
     )
     listing.add_argument(
         "what",
         nargs="?",
         default="scenarios",
-        choices=("scenarios", "faults", "checkers", "metrics", "workloads", "targets", "templates"),
+        choices=("scenarios", "faults", "checkers", "points", "metrics", "workloads", "targets", "templates"),
         metavar="WHAT",
         help="one of: %(choices)s (default: scenarios)",
     )
@@ -203,9 +203,13 @@ def _add_telling(command: Callable[..., argparse.ArgumentParser]) -> None:
         "explain",
         "tell how a fault is done and what a good pool makes of it",
         "Tell of a kind of fault: how it is done, what it needs, its options, what a good pool makes of it, and which\n"
-        "checkers look at that. Or of a checker, by its number.",
+        "checkers look at that. Or of a checker, by its number, or of a trace point, by its name.",
     )
-    explain.add_argument("what", metavar="FAULT|CHECKER", help="a kind of fault such as wire.corrupt, or C1 to C27")
+    explain.add_argument(
+        "what",
+        metavar="FAULT|CHECKER|POINT",
+        help="a kind of fault such as wire.corrupt, C1 to C27, or a trace point (see `list points`)",
+    )
 
     new = command("new", "print a scenario to begin with", "Print a commented scenario to begin with, as TOML.")
     new.add_argument("name", metavar="NAME", help="what to call it")

@@ -146,9 +146,11 @@ def _scenarios(_current: str) -> Answers:
 def _explained(_current: str) -> Answers:
     from ..checking._table import CHECKERS
     from ..scenario._catalogue import fault_kinds
+    from ..scenario._trace_points import TRACE_POINTS
 
     yield from ((kind, cls.summary) for kind, cls in fault_kinds().items())
     yield from ((checker.number, checker.name) for checker in CHECKERS)
+    yield from ((point.name, point.meaning) for point in TRACE_POINTS.values())
 
 
 def _targets(_current: str) -> Answers:
@@ -181,7 +183,7 @@ def _files(_current: str) -> Answers:
 
 SOURCES: Mapping[str, Callable[[str], Answers]] = {
     "SCENARIO": _scenarios,
-    "FAULT|CHECKER": _explained,
+    "FAULT|CHECKER|POINT": _explained,
     "POOL": _targets,
     "T": _templates,
     "RUN": _runs,

@@ -20,6 +20,7 @@ from ..scenario._reading import read_file, read_toml
 from ..scenario._schema import json_schema
 from ..scenario._shipped import groups, resolve, shipped
 from ..scenario._templates import TEMPLATES, template
+from ..scenario._trace_points import HOLD_LIMIT, TRACE_POINTS, TracePoint, Waits
 from ..scenario._warnings import warnings_of
 from ..scenario._workloads import WORKLOADS
 from ..workload._work import check_work
@@ -84,7 +85,7 @@ def list_(arguments: argparse.Namespace) -> int:
 
 
 def explain(arguments: argparse.Namespace) -> int:
-    """Print all there is to know about a kind of fault or a checker."""
+    """Print all there is to know about a kind of fault, a checker or a trace point."""
     from ..checking._guarantees import GUARANTEES
     from ..checking._table import CHECKERS
 
@@ -98,13 +99,30 @@ def explain(arguments: argparse.Namespace) -> int:
         if looked:
             console.say(f"  Looks at what came of: {', '.join(looked)}")
         return EXIT_PASS
+    if arguments.what in TRACE_POINTS:
+        for line in _about(TRACE_POINTS[arguments.what]):
+            console.say(line)
+        return EXIT_PASS
     if arguments.what not in fault_kinds():
-        known = (*fault_kinds(), *(each.number for each in CHECKERS))
-        complain(f"there is no fault and no checker {arguments.what!r:.80}; {did_you_mean(arguments.what, known)}")
+        known = (*fault_kinds(), *TRACE_POINTS, *(each.number for each in CHECKERS))
+        told = did_you_mean(arguments.what, known)
+        complain(f"there is no fault, no checker and no trace point {arguments.what!r:.80}; {told}")
         return EXIT_USAGE
     for line in explain_fault(arguments.what, console.width):
         console.say(line)
     return EXIT_PASS
+
+
+def _about(point: TracePoint) -> Iterator[str]:
+    yield f"{point.name}: {point.meaning}."
+    if point.waits is Waits.NOTHING:
+        yield "  Nothing stands still there: the fault strikes as soon as the harness has seen it."
+    else:
+        yield f"  Until the fault has struck, {point.waits} stands still, for {HOLD_LIMIT:g} s at the most."
+    yield f"  A trigger may match: {', '.join(point.fields)}"
+    yield f"  For a fault that hits who came to it (trigger = true), state must be {' or '.join(sorted(point.states))}"
+    if point.window is not None:
+        yield f"  The kill window {point.window} is a death at this moment."
 
 
 def new(arguments: argparse.Namespace) -> int:
@@ -163,6 +181,11 @@ def _checkers() -> Rows:
         yield checker.number, f"{checker.name}: {checker.rule}{about}"
 
 
+def _points() -> Rows:
+    for point in TRACE_POINTS.values():
+        yield point.name, point.meaning
+
+
 def _metrics() -> Rows:
     for metric in METRICS:
         yield metric.name, metric.meaning
@@ -192,6 +215,7 @@ _LISTS: Mapping[str, Callable[[], Rows]] = {
     "scenarios": _scenarios,
     "faults": _faults,
     "checkers": _checkers,
+    "points": _points,
     "metrics": _metrics,
     "workloads": _workloads,
     "targets": _targets,

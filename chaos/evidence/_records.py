@@ -76,6 +76,7 @@ FIELDS: Final[Mapping[tuple[str, str], Mapping[str, tuple[type, ...]]]] = {
     ("chaos", "effect"): {"fault": (str,), "occurrence": (int,)},
     ("chaos", "heal"): {"fault": (str,), "occurrence": (int,), "ok": (bool,)},
     ("chaos", "missed"): {"fault": (str,), "occurrence": (int,), "why": (str,)},
+    ("chaos", "trace"): {"fault": (str,), "occurrence": (int,), "point": (str,)},
     ("chaos", "postponed"): {"fault": (str,), "occurrence": (int,)},
     ("pool", "WorkerStarting"): _WORKER,
     ("pool", "WorkerReady"): {**_WORKER, "pid": _MAYBE_INT},

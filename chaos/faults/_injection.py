@@ -105,6 +105,7 @@ class Arena:
         callers: Those who make the requests.
         watcher: The process that watches over this one, where there is one.
         memory: What faults have taken of the budget.
+        armed: To be called by an injector that waits for somebody to come by, once it is ready for them.
     """
 
     pool: SessionPool | None
@@ -116,6 +117,7 @@ class Arena:
     callers: Callers | None = None
     watcher: Watcher | None = None
     memory: Spending = attrs.field(factory=Spending)
+    armed: Callable[[], None] = lambda: None
 
 
 class Injected(Protocol):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import attrs
 
 from ..workload._agent import ANY, CLAIMED, DONE, FOR_ALL, LIVE, POISON, START, STEP
-from ..workload._ledger import BEGIN, EFFECT
+from ..workload._ledger import BEGIN, EFFECT, END
 from ._room import room
 
 if TYPE_CHECKING:
@@ -167,10 +167,10 @@ class Orders:
         request: int | None = None,
         operation: str | None = None,
     ) -> Order:
-        """Have a worker do something when a request begins or has had its effect.
+        """Have a worker do something when a request begins, has had its effect or is over.
 
         Args:
-            step: `BEGIN` or `EFFECT` of the ledger.
+            step: `BEGIN`, `EFFECT` or `END` of the ledger.
             deed: What.
             nth: At the nth request that fits, counted from now on over all workers together.
             count: And at those that follow it, so many in all.
@@ -178,8 +178,8 @@ class Orders:
             request: Only at this request.
             operation: Only at requests of this kind.
         """
-        if step not in (BEGIN, EFFECT):
-            raise ValueError(f"step: must be BEGIN or EFFECT, is {step}")
+        if step not in (BEGIN, EFFECT, END):
+            raise ValueError(f"step: must be BEGIN, EFFECT or END, is {step}")
         words = [ANY if word is None else str(word) for word in (pid, request, operation)]
         if any(" " in word or "/" in word for word in words):
             raise ValueError(f"operation: must be a name without spaces and slashes, is {operation!r}")

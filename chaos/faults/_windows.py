@@ -45,7 +45,8 @@ from ..workload._ledger import BEGIN, EFFECT
 from . import _proc
 from ._grip import PAUSE
 from ._injection import FaultFailed
-from ._moments import MOMENTS, Hand
+from ._link_watch import LinkWatch, slot_of
+from ._moments import Hand, fatal
 from ._orders import Orders, dying
 
 if TYPE_CHECKING:
@@ -55,10 +56,10 @@ if TYPE_CHECKING:
 
     from .._launcher import ChaosHandle, ChaosLauncher
     from ..link._frames import Message
-    from ..scenario._fault import FaultSpec
+    from ..scenario._fault import Direction, FaultSpec
     from ..scenario._plan import Strike
     from ._injection import Arena, Injected, Victim
-    from ._moments import Moment
+    from ._moments import Fatal
     from ._orders import Order
 
 DEATH_LIMIT = 5.0
@@ -91,55 +92,49 @@ class Ambush:
     error: Exception | None = None
     _came: int = 0
     _taken_by: ChaosHandle | None = None
-    _placed: list[tuple[ChaosHandle, Moment]] = attrs.field(factory=list["tuple[ChaosHandle, Moment]"])
+    _watch: LinkWatch = attrs.field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._watch = LinkWatch(_launcher(self.arena), self._ambush)
 
     def healed(self) -> bool:
         """Whether no link is watched any more."""
-        return not any(handle.interposer.in_force(moment) for handle, moment in self._placed)
+        return not self._watch.in_force()
 
     def arm(self) -> None:
         """Watch the links there are, and those to come."""
-        launcher = _launcher(self.arena)
         known = {victim.handle for victim in self.victims}
-        for handle in launcher.handles:
-            # A greeting that has come already does not come again.
-            if (not known or handle in known) and self.spec.window is not Window.W10:
-                self.watch(handle)
+        # A greeting that has come already does not come again.
+        if self.spec.window is not Window.W10:
+            self._watch.watch_all(handle for handle in _launcher(self.arena).handles if not known or handle in known)
         if not known:
-            launcher.on_open.append(self.watch)
+            self._watch.watch_starts()
 
-    def watch(self, handle: ChaosHandle) -> None:
-        """Watch one link."""
-        if not self.wants(handle):
-            return
+    def _ambush(self, handle: ChaosHandle) -> tuple[Fatal, Direction] | None:
         assert self.spec.window is not None  # noqa: S101  # narrows the type
-        make, direction, fits = MOMENTS[self.spec.window]
+        if not self.wants(handle):
+            return None
         hand = Hand(
             comes=lambda: self._comes(handle),
             stop=lambda: _stop(handle),
             end=lambda message: self.strike_down(handle, message),
         )
-        self._placed.append((handle, make(hand, fits)))
-        handle.interposer.add(self._placed[-1][1], direction)
+        return fatal(self.spec.window, hand)
 
     def wants(self, handle: ChaosHandle) -> bool:
         """Return whether a worker is in the slot that is meant, if one is."""
         slot = self.spec.target.slot
-        return slot is None or handle.worker_id.rpartition("-")[2] == str(slot)
+        return slot is None or slot_of(handle) == str(slot)
 
     def disarm(self) -> None:
         """Watch no link any more."""
-        launcher = self.arena.launcher
-        if launcher is not None and self.watch in launcher.on_open:
-            launcher.on_open.remove(self.watch)
-        for handle, moment in self._placed:
-            handle.interposer.remove(moment)
+        self._watch.end()
 
     def hopeless(self) -> bool:
         """Return whether nobody can come to it any more, since all who could are gone."""
         if self._taken_by is not None:
             return self._taken_by.interposer.closed
-        return bool(self.victims) and all(handle.interposer.closed for handle, _ in self._placed)
+        return bool(self.victims) and self._watch.all_closed()
 
     def strike_down(self, handle: ChaosHandle, message: Message | None) -> None:
         """Have a worker die now, and return when it is dead."""
@@ -194,7 +189,6 @@ async def kill_in_window(
     if not isinstance(spec, Kill) or spec.window is None:
         raise TypeError(f"{spec.kind} is in no window")
     ambush = Ambush(spec, strike, arena, victims)
-    _launcher(arena)
     try:
         if spec.window is Window.W1:
             await _strike_idle(ambush)
@@ -204,6 +198,7 @@ async def kill_in_window(
             ambush.arm()
             if spec.window is Window.W10:
                 await _make_start(ambush)
+            arena.armed()
             await _wait(ambush)
         if ambush.error is not None:
             raise ambush.error
@@ -267,6 +262,7 @@ async def _strike_at_step(ambush: Ambush) -> None:
     given = Orders(arena.orders).at_step(
         _STEPS[ambush.spec.window], dying(ambush.spec.death), nth=ambush.spec.nth, pid=pid
     )
+    arena.armed()
     try:
         handle = await _taken(given, ambush, pid)
     finally:

@@ -16,8 +16,11 @@ from trio_pool.wire import HEADER_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import TypeAlias
 
     from ._toxic import Toxic
+
+    Errand: TypeAlias = tuple[Toxic, Callable[[], None]]
 
 OPENING = 96
 """Bytes of a body that are read before the frame goes on: the id, the command's name, an envelope's first sizes."""
@@ -85,9 +88,9 @@ class Piece:
         at: When they came here.
         holds: How many seconds each of those who hold them back adds.
         slicer: Decides how many of them go at once, and when the next.
-        before: What is to happen right before the first of them is delivered.
-        after: What is to happen once the last of them is delivered.
-        owner: The toxic that wants something to happen then; it does not once that is not in force.
+        before: What is to happen right before the first of them is delivered, and which toxics want it: nothing happens
+            for one that is not in force any more.
+        after: What is to happen once the last of them is delivered, likewise.
         end: This is the end: True for an orderly one, or the error.
     """
 
@@ -97,9 +100,8 @@ class Piece:
     at: float = 0.0
     holds: dict[Toxic, float] = attrs.field(factory=dict["Toxic", float])
     slicer: Slicer | None = None
-    before: Callable[[], None] | None = None
-    after: Callable[[], None] | None = None
-    owner: Toxic | None = None
+    before: tuple[Errand, ...] = ()
+    after: tuple[Errand, ...] = ()
     end: bool | OSError = False
 
     @property
@@ -134,10 +136,8 @@ class Piece:
 
     def split(self, count: int) -> tuple[Piece, Piece]:
         """Return the first ``count`` bytes and the rest, both held back like the whole."""
-        first = attrs.evolve(self, data=self.data[:count], holds=dict(self.holds), after=None)
-        rest = attrs.evolve(
-            self, data=self.data[count:], offset=self.offset + count, holds=dict(self.holds), before=None
-        )
+        first = attrs.evolve(self, data=self.data[:count], holds=dict(self.holds), after=())
+        rest = attrs.evolve(self, data=self.data[count:], offset=self.offset + count, holds=dict(self.holds), before=())
         return first, rest
 
 

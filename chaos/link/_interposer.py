@@ -80,6 +80,10 @@ class Interposer:
         """
         for lane in (self._inbound, self._outbound):
             lane.remove(toxic, trio.current_time())
+        self.look_again()
+
+    def look_again(self) -> None:
+        """Deliver what is due now and was not before, since a toxic has changed its mind."""
         if not self.closed:
             self._push()
         self._wake()

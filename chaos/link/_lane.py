@@ -16,7 +16,7 @@ from ._frames import Piece
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ._frames import Cutter, Uncut
+    from ._frames import Cutter, Errand, Uncut
     from ._toxic import Toxic
 
 
@@ -111,7 +111,7 @@ class Lane:
             head = self._queue[0]
             slicer = head.slice
             # A slice goes by itself, and what is to happen before a piece happens when all before it is delivered.
-            if head.end is not False or head.due > now or (filled and (head.before is not None or slicer is not None)):
+            if head.end is not False or head.due > now or (filled and (head.before or slicer is not None)):
                 break
             self._begin(head)
             count = min(len(head.data), len(buffer) - filled)
@@ -122,7 +122,7 @@ class Lane:
             self.held -= count
             if count == len(head.data):
                 self._queue.popleft()
-                if head.after is not None:
+                if head.after:
                     self._delivered = head
                     break
             else:
@@ -135,14 +135,14 @@ class Lane:
     def delivered(self) -> None:
         """Take note that all that was delivered has reached whom it was for."""
         piece, self._delivered = self._delivered, None
-        if piece is not None and piece.after is not None and piece.owner is not None and piece.owner.in_force:
-            piece.after()
+        if piece is not None:
+            _run(piece.after)
 
     def give_back(self, data: memoryview, now: float) -> None:
         """Put bytes back that were delivered and not taken; they go first, and at once."""
         piece = Piece(data, at=now)
         if self._delivered is not None:
-            piece.after, piece.owner = self._delivered.after, self._delivered.owner
+            piece.after = self._delivered.after
             self._delivered = None
         self._queue.appendleft(piece)
         self.held += len(data)
@@ -163,10 +163,8 @@ class Lane:
         self.held = 0
 
     def _begin(self, piece: Piece) -> None:
-        if piece.before is not None:
-            before, piece.before = piece.before, None
-            if piece.owner is not None and piece.owner.in_force:
-                before()
+        before, piece.before = piece.before, ()
+        _run(before)
 
     def _enforce(self, toxic: Toxic, in_force: bool) -> None:
         toxic.in_force = in_force
@@ -185,6 +183,12 @@ class Lane:
                 continue
             self._queue.append(piece)
             self.held += len(piece.data)
+
+
+def _run(errands: Iterable[Errand]) -> None:
+    for owner, errand in errands:
+        if owner.in_force:
+            errand()
 
 
 def _from(pieces: Iterable[Piece], now: float) -> list[Piece]:

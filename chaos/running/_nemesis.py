@@ -17,6 +17,8 @@ from .._fault import FaultMissed, FaultUnavailable
 from ..faults._injection import FaultFailed
 from ..scenario._expressions import parse_expression
 from ..scenario._streams import stream
+from ..scenario._trace_points import capability
+from ._sightings import sighting
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from ._live import LiveMetrics
     from ._observer import Observer
     from ._sampler import Sampler
+    from ._sightings import Sighted
     from ._targets import Targets
 
 AIM_LIMIT = 3.0
@@ -94,7 +97,7 @@ class Nemesis:
         async with trio.open_nursery() as nursery:
             for strike in self._plan.strikes:
                 spec = self._plan.fault(strike.fault)
-                missing = spec.needs - self._capabilities
+                missing = (spec.needs | capability(spec.at)) - self._capabilities
                 refusal = self._targets.refusal(spec.target) if spec.aims else None
                 if refusal is not None:
                     self._missed(strike, refusal)
@@ -112,18 +115,23 @@ class Nemesis:
         await self._strike(spec, strike, None)
 
     async def _on(self, spec: FaultSpec, strike: Strike, origin: float) -> None:
-        assert spec.at.on is not None  # noqa: S101  # narrows the type; the only caller has looked
-        sighting = self._observer.expect(spec.at.on, spec.at.match)
         done = 0
-        with trio.move_on_at(origin + self._end(spec)):
-            await trio.sleep_until(origin + self._begin(spec))
-            async with trio.open_nursery() as nursery:
-                while spec.at.count is None or done < spec.at.count:
-                    incarnation = await sighting.wait(spec.at.nth)
-                    nursery.start_soon(self._strike, spec, self._again(strike, done), incarnation)
+        chance = stream(self._plan.seed, f"trigger:{strike.fault}")
+        await trio.sleep_until(origin + self._begin(spec))
+        async with (
+            sighting(spec.at, chance, self._observer, self._arena) as waiting,
+            trio.open_nursery() as nursery,
+        ):
+            with trio.move_on_at(origin + self._end(spec)):
+                while done < (spec.at.count or 1):
+                    sighted = await waiting.next()
+                    if self._heals(trio.current_time() - origin):
+                        sighted.go_on()
+                        continue
+                    nursery.start_soon(self._strike, spec, self._again(strike, done), sighted)
                     done += 1
-                    if spec.at.count is None and done == 1:
-                        break
+            # What stands still does so until its fault has struck; nobody else comes to stand.
+            waiting.over = True
         if not done:
             self._missed(strike, f"there was no {spec.at.on} to wait for")
 
@@ -135,6 +143,8 @@ class Nemesis:
             await trio.sleep_until(origin + self._begin(spec))
             while done < (spec.at.count or 1):
                 await self._sampler.next_sample()
+                if self._heals(trio.current_time() - origin):
+                    continue
                 if self._live.value(condition.left) is not None and self._live.holds(condition):
                     await self._strike(spec, self._again(strike, done), None)
                     done += 1
@@ -161,20 +171,35 @@ class Nemesis:
             return sum(phases.values())
         return self._begin(spec) + phases[spec.at.phase]
 
-    async def _strike(self, spec: FaultSpec, strike: Strike, incarnation: int | None) -> None:
+    def _heals(self, elapsed: float) -> bool:
+        """Return whether a phase of healing is under way, in which nothing strikes."""
+        begin = 0.0
+        for phase in self._plan.scenario.phases:
+            if phase.heal and begin <= elapsed < begin + phase.duration:
+                return True
+            begin += phase.duration
+        return False
+
+    async def _strike(self, spec: FaultSpec, strike: Strike, sighted: Sighted | None) -> None:
         try:
-            victims = await self._aim(spec, strike, incarnation)
+            if sighted is not None and sighted.detail is not None:
+                fields = {"fault": strike.fault, "occurrence": strike.occurrence, "point": spec.at.on}
+                self._history.record("chaos", "trace", urgent=True, **fields, **sighted.detail)
+            victims = await self._aim(spec, strike, sighted)
             self._active += 1
             try:
-                await self._inject(spec, strike, victims)
+                await self._inject(spec, strike, victims, _nothing if sighted is None else sighted.go_on)
             finally:
                 self._active -= 1
         except (FaultMissed, FaultUnavailable, FaultFailed, OSError) as exc:
             # OSError: another fault may have left this process without the descriptors that this one takes.
             self._missed(strike, str(exc))
             await trio.lowlevel.checkpoint()
+        finally:
+            if sighted is not None:
+                sighted.go_on()
 
-    async def _aim(self, spec: FaultSpec, strike: Strike, incarnation: int | None) -> Sequence[Victim]:
+    async def _aim(self, spec: FaultSpec, strike: Strike, sighted: Sighted | None) -> Sequence[Victim]:
         await trio.lowlevel.checkpoint()
         limits = self._plan.scenario.limits
         why = ""
@@ -191,7 +216,11 @@ class Nemesis:
                     return ()
                 else:
                     victims = self._targets.find(
-                        spec.target, strike, incarnation=incarnation, patient=trio.current_time() < patience
+                        spec.target,
+                        strike,
+                        incarnation=None if sighted is None else sighted.incarnation,
+                        pid=None if sighted is None else sighted.pid,
+                        patient=trio.current_time() < patience,
                     )
                     serving = self._targets.serving()
                     if not victims:
@@ -210,14 +239,20 @@ class Nemesis:
                     await self._observer.watch.next_event()
         raise FaultMissed(f"{why}, for {AIM_LIMIT:g} s")
 
-    async def _inject(self, spec: FaultSpec, strike: Strike, victims: Sequence[Victim]) -> None:
-        force = _Force(self._injectors[spec.kind](spec, strike, victims, self._arena), self._over)
+    async def _inject(
+        self, spec: FaultSpec, strike: Strike, victims: Sequence[Victim], go_on: Callable[[], None]
+    ) -> None:
+        arena = attrs.evolve(self._arena, armed=go_on)
+        force = _Force(self._injectors[spec.kind](spec, strike, victims, arena), self._over)
+
+        def entered(injected: Injected) -> None:
+            self._injected(spec, strike, victims, injected)
+            go_on()
+
         try:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(force.give_way)
-                await force.run(
-                    lambda injected: self._injected(spec, strike, victims, injected), spec.hold if spec.heals else 0.0
-                )
+                await force.run(entered, spec.hold if spec.heals else 0.0)
                 nursery.cancel_scope.cancel()
         finally:
             if force.injected is not None:
@@ -315,6 +350,10 @@ class _Force:
             if self.injected is None:
                 self._guard.cancel()
             self._leave.set()
+
+
+def _nothing() -> None:
+    """Where nothing stands still."""
 
 
 def _first(group: BaseExceptionGroup[Exception]) -> Exception:

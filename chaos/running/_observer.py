@@ -2,50 +2,17 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
-
-import trio
 
 from .._watch import PoolWatch
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Generator
 
     from trio_pool import PoolEvent
 
     from .._history import History
-
-
-class Sighting:
-    """Waits for an event of a kind, again and again.
-
-    Args:
-        kind: The class name of the events.
-        match: What their fields must be.
-    """
-
-    def __init__(self, kind: str, match: Mapping[str, str | int | bool]) -> None:
-        self._kind = kind
-        self._match = match
-        self._seen: list[int | None] = []
-        self._taken = 0
-        self._arrived = trio.lowlevel.ParkingLot()
-
-    def take(self, event: PoolEvent) -> None:
-        """Look at an event."""
-        if type(event).__name__ == self._kind and all(
-            getattr(event, field, None) == value for field, value in self._match.items()
-        ):
-            self._seen.append(getattr(event, "incarnation", None))
-            self._arrived.unpark_all()
-
-    async def wait(self, nth: int) -> int | None:
-        """Wait for the nth of those events that were not yet waited for; return whose it was, if a worker's."""
-        await trio.lowlevel.checkpoint()
-        while len(self._seen) < self._taken + nth:
-            await self._arrived.park()
-        self._taken += nth
-        return self._seen[self._taken - 1]
 
 
 class Observer:
@@ -57,16 +24,19 @@ class Observer:
 
     def __init__(self, history: History) -> None:
         self.watch = PoolWatch(history)
-        self._sightings: list[Sighting] = []
+        self._told: list[Callable[[PoolEvent], None]] = []
 
     def __call__(self, event: PoolEvent) -> None:
         """Take note of an event."""
         self.watch(event)
-        for sighting in self._sightings:
-            sighting.take(event)
+        for told in tuple(self._told):
+            told(event)
 
-    def expect(self, kind: str, match: Mapping[str, str | int | bool]) -> Sighting:
-        """Return what sees every such event from now on."""
-        sighting = Sighting(kind, match)
-        self._sightings.append(sighting)
-        return sighting
+    @contextmanager
+    def telling(self, told: Callable[[PoolEvent], None]) -> Generator[None, None, None]:
+        """Have every event told, for the block."""
+        self._told.append(told)
+        try:
+            yield
+        finally:
+            self._told.remove(told)

@@ -59,7 +59,13 @@ class Targets:
         return None
 
     def find(
-        self, selector: Selector, strike: Strike, *, incarnation: int | None = None, patient: bool = False
+        self,
+        selector: Selector,
+        strike: Strike,
+        *,
+        incarnation: int | None = None,
+        pid: int | None = None,
+        patient: bool = False,
     ) -> list[Victim]:
         """Return those that are to be hit; none if nobody fits.
 
@@ -67,11 +73,12 @@ class Targets:
             selector: Whom the fault wants.
             strike: Its ``choice`` picks among those that fit.
             incarnation: Whose event struck the fault, for selectors that mean just that one.
+            pid: Or whose process.
             patient: Whether there is time to wait for somebody unharmed, where those are preferred.
         """
         fitting = self._fitting(selector)
         if selector.trigger:
-            fitting = [victim for victim in fitting if victim.incarnation == incarnation]
+            fitting = [victim for victim in fitting if pid == victim.pid or incarnation == victim.incarnation]
         if selector.unharmed:
             unharmed = [victim for victim in fitting if victim.incarnation not in self._hit]
             fitting = unharmed if unharmed or patient else fitting

@@ -118,7 +118,8 @@ def _drawn(distribution: Distribution, unit: Unit) -> str:
 def _when(fault: FaultSpec, moments: Sequence[float | None]) -> str:
     at = fault.at
     if at.on is not None:
-        return f"on {at.on}" + (f" number {at.nth}" if at.nth > 1 else "")
+        share = f", counting {at.probability:.0%}" if at.probability < 1 else ""
+        return f"on {at.on}" + (f" number {at.nth}" if at.nth > 1 else "") + share
     if at.when is not None:
         return f"when {at.when}"
     known = [moment for moment in moments if moment is not None]

@@ -123,7 +123,8 @@ class Trigger:
         jitter: With ``every``: each moment is moved by up to this share of the interval, either way.
         poisson: At so many moments a second, on average.
         on: At an event of the pool, by its class name (``WorkerReady``), or at a trace point of the harness.
-        nth: With ``on``: at the nth event that matches, counted from 1.
+        nth: With ``on``: at the nth that counts, counted from 1.
+        probability: With ``on``: each that matches counts with this probability.
         match: With ``on``: what its fields must be.
         when: Once an expression over the live metrics has become true, such as ``queue.depth > 10``.
         count: How often at most; None for once with ``time``, ``on`` and ``when``, and without bound for the others.
@@ -136,6 +137,7 @@ class Trigger:
     poisson: Rate | None = None
     on: str | None = None
     nth: int = 1
+    probability: Share = 1.0
     match: Mapping[str, str | int | bool] = attrs.field(factory=dict[str, str | int | bool])
     when: str | None = None
     count: int | None = None

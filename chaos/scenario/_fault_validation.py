@@ -13,6 +13,7 @@ from trio_pool import PoolEvent
 from ._expressions import parse_expression
 from ._metrics import metric_kind
 from ._problems import Problem, did_you_mean
+from ._trace_points import MOST_ORDERS, TRACE_POINTS, Waits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -75,12 +76,13 @@ def _trigger(at: Trigger, context: Context, path: str) -> Iterator[Problem]:
         yield Problem(path, f"{told}: give exactly one of {', '.join(_TRIGGERS)}")
     yield from _moments(at, context, path)
     if at.on is not None:
-        yield from _event(at.on, at.match, path)
+        yield from _event(at, at.on, path)
     if at.when is not None:
         yield from _condition(at.when, context, f"{path}.when")
     for name, value, unused, needed in (
         ("jitter", at.jitter, 0.0, "every"),
         ("nth", at.nth, 1, "on"),
+        ("probability", at.probability, 1.0, "on"),
         ("match", len(at.match), 0, "on"),
     ):
         if value != unused and getattr(at, needed) is None:
@@ -89,6 +91,8 @@ def _trigger(at: Trigger, context: Context, path: str) -> Iterator[Problem]:
         yield Problem(f"{path}.jitter", "must be below 1, or moments change places")
     if at.nth < 1:
         yield Problem(f"{path}.nth", f"counts from 1, and is {at.nth}")
+    if not 0 < at.probability <= 1:
+        yield Problem(f"{path}.probability", f"must be above 0 and at most 1, not {at.probability:g}")
     if at.count is not None and at.count < 1:
         yield Problem(f"{path}.count", "must be at least 1")
     if at.time is not None and at.count not in {None, 1}:
@@ -132,15 +136,20 @@ def _heals(time: float, phases: tuple[Phase, ...]) -> str | None:
     return None
 
 
-def _event(name: str, match: Mapping[str, object], path: str) -> Iterator[Problem]:
+def _event(at: Trigger, name: str, path: str) -> Iterator[Problem]:
     known = events()
-    if name not in known:
-        yield Problem(f"{path}.on", f"the pool has no event {name!r}; {did_you_mean(name, known)}")
+    point = TRACE_POINTS.get(name)
+    if point is None and name not in known:
+        told = did_you_mean(name, [*known, *TRACE_POINTS])
+        yield Problem(f"{path}.on", f"there is no event of the pool and no trace point {name!r}; {told}")
         return
-    fields = [field.name for field in attrs.fields(known[name])]
-    for key in match:
+    fields = [field.name for field in attrs.fields(known[name])] if point is None else list(point.fields)
+    for key in at.match:
         if key not in fields:
             yield Problem(f"{path}.match.{key}", f"{name} has no field {key!r}; {did_you_mean(key, fields)}")
+    if point is not None and point.waits is Waits.WORKER and at.nth > MOST_ORDERS * at.probability > 0:
+        text = f"is one in {at.nth / at.probability:.0f}, and each takes a file: {name} goes up to {MOST_ORDERS}"
+        yield Problem(f"{path}.nth", text)
 
 
 def _condition(text: str, context: Context, path: str) -> Iterator[Problem]:
@@ -171,3 +180,7 @@ def _selector(target: Selector, at: Trigger, context: Context, path: str) -> Ite
             yield Problem(f"{path}.fraction", "stands in place of count: give one of them")
     if target.trigger and at.on is None:
         yield Problem(f"{path}.trigger", "goes with a trigger by event (`on`) alone: no other worker struck anything")
+    point = TRACE_POINTS.get(at.on or "")
+    if target.trigger and point is not None and target.state not in point.states:
+        told = " or ".join(sorted(point.states))
+        yield Problem(f"{path}.state", f"never matches: who comes to {point.name} is not {target.state}, but {told}")

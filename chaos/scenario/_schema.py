@@ -22,10 +22,12 @@ from ._converter import LOADS, NAMES, key_of
 from ._distribution import Distribution
 from ._docstrings import argument_texts, summary_text
 from ._expressions import Expression
-from ._fault import FaultSpec
+from ._fault import FaultSpec, Trigger
+from ._fault_validation import events
 from ._model import LoadModel, Scenario
 from ._pool_table import REFUSED, UNITS
 from ._quantities import WANTED, Unit
+from ._trace_points import TRACE_POINTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -76,6 +78,8 @@ def _object(
         key = key_of(cls, field.name)
         pool = cls is Scenario and field.name == "pool"
         kind = _pool(PoolConfig, "", definitions) if pool else _type(field.type, definitions)
+        if cls is Trigger and field.name == "on":
+            kind = _moments()
         properties[key] = _described(kind, texts.get(field.name))
         if field.default is attrs.NOTHING:
             required.append(key)
@@ -86,6 +90,13 @@ def _object(
         "required": required,
         "additionalProperties": False,
     }
+
+
+def _moments() -> Schema:
+    """Return what a trigger may wait for, each with its meaning."""
+    meanings = {name: summary_text(cls) for name, cls in events().items()}
+    meanings |= {point.name: f"Trace point: {point.meaning}." for point in TRACE_POINTS.values()}
+    return {"anyOf": [{"const": name, "description": meaning} for name, meaning in meanings.items()]}
 
 
 def _described(schema: Schema, text: str | None) -> Schema:

@@ -8,9 +8,9 @@ Orders are files in a directory that an environment variable names; without that
   ``.all`` is everybody's, until it is taken away.
 - *live* orders are named after a process id, and looked for when that process is sent SIGRTMIN. The handler runs in the
   main thread, be it waiting for requests or in the middle of one; calls that it interrupts go on afterwards.
-- *step* orders are looked for when a request begins and when it has had its effect. They too are claimed, so that
-  "the third request" is three files, two of which do nothing. A *poison* order names its victim itself: the request
-  that claims it is deadly from then on, to whoever begins it.
+- *step* orders are looked for when a request begins, when it has had its effect and when it is over. They too are
+  claimed, so that "the third request" is three files, two of which do nothing. A *poison* order names its victim
+  itself: the request that claims it is deadly from then on, to whoever begins it.
 
 Works in the workers of any pool that imports the harness's program, so only the smallest parts of the standard library
 are imported here. What an order needs beyond that is imported when it comes.
@@ -71,7 +71,7 @@ def step(step: int, request: int, operation: str = "") -> None:
     """Take the orders for requests that have come so far.
 
     Args:
-        step: `chaos.workload._ledger.BEGIN`, before anything was done, or ``EFFECT``, after it was.
+        step: `chaos.workload._ledger.BEGIN`, before anything was done, ``EFFECT``, after it was, or ``END``.
         request: The request's number.
         operation: Its command.
     """

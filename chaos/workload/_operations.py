@@ -78,6 +78,7 @@ class Execution:
         self._note(EFFECT)
         _agent.step(EFFECT, self._request, operation)
         self._note(END)
+        _agent.step(END, self._request, operation)
         return reply
 
     def stop(self) -> None:
@@ -100,7 +101,7 @@ def perform(
     The ledger has the beginning before anything happens, the effect once ``job`` has returned, and the end last; it
     survives the worker's SIGKILL, so that the checkers know what was executed, whatever the caller was told. Faults
     that kill a worker in the middle of a request strike within this call. If ``job`` raises, the error goes to the
-    caller, and the execution counts as begun and not ended.
+    caller, and the ledger has that the execution was stopped.
 
     Args:
         operation: Its name. ``append`` and ``read`` keep a list of nonces in the state, which shows every loss,

@@ -24,6 +24,7 @@ from chaos.scenario._fault import FaultSpec
 from chaos.scenario._metrics import METRICS
 from chaos.scenario._reading import read_file
 from chaos.scenario._shipped import shipped
+from chaos.scenario._trace_points import TRACE_POINTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -199,6 +200,18 @@ class FaultsTable(GeneratedDirective):
         return self.parse_text_to_nodes("\n".join(rows))
 
 
+class TracePointsTable(GeneratedDirective):
+    """``trace-points-table``: the moments that triggers may wait for."""
+
+    def make(self) -> list[nodes.Node]:
+        """Make the table."""
+        rows = ["| trace point | when it comes | stands still | may be matched | window |", "|---|---|---|---|---|"]
+        for point in TRACE_POINTS.values():
+            fields = ", ".join(f"`{field}`" for field in point.fields)
+            rows.append(f"| `{point.name}` | {cell(point.meaning)} | {point.waits} | {fields} | {point.window or ''} |")
+        return self.parse_text_to_nodes("\n".join(rows))
+
+
 class MetricsTable(GeneratedDirective):
     """``metrics-table``: the metrics that expressions may name."""
 
@@ -262,6 +275,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     app.add_directive("commands-table", CommandsTable)
     app.add_directive("checkers-table", CheckersTable)
     app.add_directive("faults-table", FaultsTable)
+    app.add_directive("trace-points-table", TracePointsTable)
     app.add_directive("metrics-table", MetricsTable)
     app.add_directive("scenarios-table", ScenariosTable)
     app.add_directive("program-output", ProgramOutput)

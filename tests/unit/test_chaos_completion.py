@@ -15,6 +15,7 @@ from chaos.cli._main import main
 from chaos.scenario._catalogue import fault_kinds
 from chaos.scenario._shipped import groups, shipped
 from chaos.scenario._templates import TEMPLATES
+from chaos.scenario._trace_points import TRACE_POINTS
 from chaos.targets._registry import TARGETS
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def test_commands_and_their_options_are_the_parsers() -> None:
         ("run --out ", {DIRECTORIES}),
         ("run --junit ", {FILES}),
         ("run --seed ", set()),
-        ("explain ", {*fault_kinds(), *(checker.number for checker in CHECKERS)}),
+        ("explain ", {*fault_kinds(), *(checker.number for checker in CHECKERS), *TRACE_POINTS}),
         ("explain wire.c", {"wire.coalesce", "wire.corrupt"}),
         ("explain freeze ", set()),
         ("new mine --template ", set(TEMPLATES)),

@@ -10,7 +10,7 @@ import trio
 import trio.testing
 from _memory_wire import Wire, every, hello, large, on_link, read, read_now, reply, request
 
-from chaos.faults._moments import MOMENTS, SMALL, Hand, Moment
+from chaos.faults._moments import SMALL, Fatal, Hand, fatal
 from chaos.link._delaying import Stall
 from chaos.scenario._fault import Direction, Window
 
@@ -31,9 +31,8 @@ class Scene:
     deeds: list[tuple[str, bytes, bytes]] = attrs.field(factory=list[tuple[str, bytes, bytes]])
     """What was done, what the worker had been sent by then since its greeting, and what the pool had heard."""
 
-    def watch(self, window: Window) -> tuple[Moment, Direction]:
-        make, direction, fits = MOMENTS[window]
-        moment = make(Hand(comes=self.comes, stop=self.stop, end=self.end), fits)
+    def watch(self, window: Window) -> tuple[Fatal, Direction]:
+        moment, direction = fatal(window, Hand(comes=self.comes, stop=self.stop, end=self.end))
         self.link.add(moment, direction)
         return moment, direction
 
