@@ -66,7 +66,7 @@ help:
 	@echo 'make docs              the documentation, in docs/_build/html'
 	@echo 'make document          break each item of the testing strategy on a copy and see its test fail  [ARGS="--only F-010"]'
 	@echo 'make guarantees        break what holds up each guarantee on a copy and see its tests fail  [ARGS="--only 3"]'
-	@echo 'make harness           take each guarantee away on a copy and see a scenario of chaos name it (4 minutes)  [ARGS="--only 3"]'
+	@echo 'make harness           take each guarantee away on a copy and see a scenario of chaos name it (5 minutes)  [ARGS="--only 3"]'
 	@echo 'make mutation          test the tests of supervision with mutants of its modules (an hour or more)  [JOBS=2] [ARGS="--only roster"]'
 	@echo 'make check             lint, types, layers, core coverage, module sizes, documentation'
 	@echo 'make flake T=...       run one test 200 times, stop at its first failure  [N=200]'
