@@ -123,13 +123,15 @@ class Nemesis:
             trio.open_nursery() as nursery,
         ):
             with trio.move_on_at(origin + self._end(spec)):
-                while done < (spec.at.count or 1):
+                while True:
                     sighted = await waiting.next()
                     if self._heals(trio.current_time() - origin):
                         sighted.go_on()
                         continue
                     nursery.start_soon(self._strike, spec, self._again(strike, done), sighted)
                     done += 1
+                    if done == (spec.at.count or 1):
+                        break
             # What stands still does so until its fault has struck; nobody else comes to stand.
             waiting.over = True
         if not done:
