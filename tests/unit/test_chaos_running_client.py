@@ -13,7 +13,7 @@ from _chaos_plans import plan, request, scenario, visit
 
 from chaos._history import History
 from chaos.running._client import Client
-from chaos.running._load import Load
+from chaos.running._load import AT_ONCE, Load
 from chaos.scenario._model import ClosedLoad, OpenLoad, Phase
 from chaos.workload._work import Register
 from trio_pool import errors
@@ -196,6 +196,141 @@ async def test_a_session_that_cannot_be_ended_is_written_down(history: History, 
     await client(target, history).visit(visit(0.0, request(0)))
     (record,) = told(history, "end_failed")
     assert record["error"] == "PoolClosed"
+
+
+async def test_who_is_cancelled_in_a_storm_is_drawn_by_number(history: History, autojump_clock: MockClock) -> None:
+    """Whoever began first: a replay must draw the same."""
+    drawn: list[set[int]] = []
+    for order in ((0, 1, 2, 3), (3, 2, 1, 0)):
+        target = Answers()
+        target.seconds = 10.0
+        asking = client(target, history)
+        before = len(told(history, "info"))
+        async with trio.open_nursery() as nursery:
+            for place, number in enumerate(order):
+                nursery.start_soon(asking.visit, visit(0.1 * place, request(number), session=number))
+            await trio.sleep(1.0)
+            asking.cancel(0.5, random.Random(3))  # noqa: S311  # a test's
+        drawn.append({record["id"] for record in told(history, "info")[before:]})
+    assert drawn[0] == drawn[1]
+    assert 0 < len(drawn[0]) < 4
+
+
+async def test_a_session_that_was_lost_and_not_used_again_is_not_ended_twice(
+    history: History, autojump_clock: MockClock
+) -> None:
+    """Under its new name there is nothing to end; that there was nothing under the old one is no failure."""
+    target = Answers(errors.SessionLost("lost", outcome=Outcome.NOT_EXECUTED))
+
+    def nothing() -> None:
+        raise errors.SessionNotFound("never seen")
+
+    target.at_end = nothing
+    await client(target, history).visit(visit(0.0, request(0)))
+    assert [record["as"] for record in told(history, "renew")] == ["s-0.1"]
+    assert told(history, "ended", "end_failed") == []
+
+
+async def test_an_operation_that_stands_alone_renews_nobodys_session(
+    history: History, autojump_clock: MockClock
+) -> None:
+    """Whatever its error is: it had none."""
+    target = Answers({}, errors.SessionLost("lost", outcome=Outcome.NOT_EXECUTED))
+    await client(target, history).visit(visit(0.0, request(0), request(1, "work"), request(2)))
+    assert [call.session for _at, call in target.calls] == ["s-0", None, "s-0"]
+    assert told(history, "renew") == []
+
+
+class Deaf(Answers):
+    """A target whose answer cannot be called off."""
+
+    async def call(self, call: Call) -> Any:
+        with trio.CancelScope(shield=True):
+            return await super().call(call)
+
+
+async def test_who_gives_up_as_the_session_is_lost_hears_of_it(history: History, autojump_clock: MockClock) -> None:
+    """The error has come, so the session goes on under its new name."""
+    target = Deaf(errors.SessionLost("lost", outcome=Outcome.NOT_EXECUTED))
+    target.seconds = 2.0
+    await client(target, history).visit(visit(0.0, request(0, cancel_after=1.0), request(1)))
+    assert [call.session for _at, call in target.calls] == ["s-0", "s-0.1"]
+
+
+async def test_of_an_error_no_more_is_kept_than_can_be_read(history: History, autojump_clock: MockClock) -> None:
+    """Its message is cut, its causes are counted to ten though they go round, and a group is known for one."""
+    error = errors.WorkerCrashed("x" * 10_000)
+    error.__cause__ = error
+    await client(Answers(error, ExceptionGroup("several", [error])), history).visit(visit(0.0, request(0), request(1)))
+    first, second = told(history, "info", "raised")
+    assert len(first["message"]) == 500
+    assert len(first["chain"]) == 10
+    assert (first["group"], second["group"]) == (False, True)
+
+
+async def test_whoever_counts_outcomes_is_told_each(history: History, autojump_clock: MockClock) -> None:
+    """Good ones and others."""
+    outcomes: list[bool] = []
+    asking = Client(
+        scenario(),
+        Register(),
+        Answers(errors.WorkerCrashed("gone")),
+        history,
+        sessions=False,
+        first_spare=100,
+        on_outcome=outcomes.append,
+    )
+    asking.origin = trio.current_time()
+    await asking.visit(visit(0.0, request(0), request(1)))
+    assert outcomes == [False, True]
+    assert (asking.ok, asking.failed) == (1, 1)
+
+
+async def test_a_pool_without_sessions_is_asked_without(history: History, autojump_clock: MockClock) -> None:
+    """Also for what would belong to one."""
+    target = Answers()
+    asking = Client(
+        scenario(),
+        Register(),
+        target,
+        history,
+        sessions=False,
+        first_spare=100,
+        on_outcome=lambda _ok: None,
+    )
+    asking.origin = trio.current_time()
+    await asking.visit(visit(0.0, request(0)))
+    assert [call.session for _at, call in target.calls] == [None]
+    assert target.ended == []
+
+
+async def test_what_is_due_at_once_begins_in_bunches(history: History, autojump_clock: MockClock) -> None:
+    """Fifty, then the loop has its turn, in which those under way are counted: the bound is overrun, and it holds."""
+    target = Answers()
+    target.seconds = 10.0
+    phases = (Phase(name="main", duration=5.0, load=OpenLoad(rate=1.0, max_in_flight=60)),)
+    asking = client(target, history, phases=phases)
+    visits = [visit(0.0, request(number), session=None) for number in range(500)]
+    load = Load(plan(scenario(phases=phases), visits), asking)
+    await load.run()
+    assert 60 <= 500 - load.dropped <= 60 + 5 * AT_ONCE
+
+
+async def test_users_are_not_dropped_for_what_others_left_open(history: History, autojump_clock: MockClock) -> None:
+    """A user begins though the phase before has more under way than there are users."""
+    target = Answers()
+    target.seconds = 4.0
+    phases = (
+        Phase(name="before", duration=1.0, load=OpenLoad(rate=1.0, max_in_flight=10)),
+        Phase(name="main", duration=3.0, load=ClosedLoad(users=1)),
+    )
+    visits = [
+        *(visit(0.5, request(number), session=None, phase="before") for number in range(3)),
+        visit(1.0, request(3), session=3, user=0),
+    ]
+    load = Load(plan(scenario(phases=phases), visits), client(target, history, phases=phases))
+    await load.run()
+    assert load.dropped == 0
 
 
 async def test_what_comes_upon_too_much_is_dropped(history: History, autojump_clock: MockClock) -> None:

@@ -81,6 +81,7 @@ class Stage:
         self.at_strike: Callable[[], None] = lambda: None
         self.at_heal: Callable[[], None] = lambda: None
         self.heal_time = 0.0
+        self.strike_time = 0.0
         self.said: list[str] = []
         self.nemesis: Nemesis | None = None
 
@@ -88,7 +89,7 @@ class Stage:
     async def inject(
         self, spec: FaultSpec, _strike: Strike, victims: Sequence[Victim], _arena: Arena
     ) -> AsyncGenerator[Done, None]:
-        await trio.lowlevel.checkpoint()
+        await trio.sleep(self.strike_time)
         self.at_strike()
         now = self.history.now
         self.deeds.append((now, spec.name, tuple(victim.pid for victim in victims)))
@@ -367,6 +368,78 @@ async def test_a_fault_strikes_at_the_nth_event_that_matches(stage: Stage, autoj
             )
     assert next(deed[0] for deed in stage.deeds) == 4.0
     assert len(stage.told("inject")) == 1
+
+
+async def test_what_happened_before_its_phase_strikes_nobody(stage: Stage, autojump_clock: MockClock) -> None:
+    """Events are counted from the beginning of the phase."""
+    at = Trigger(on="WorkerReady", phase="main")
+    of = scenario(kill(at=at), phases=(Phase(name="warm-up", duration=2.0), Phase(name="main", duration=8.0)))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.run, plan(of, strikes=[strike("k", None)]))
+        for second in (1, 2):
+            await trio.sleep(1.5)
+            stage.observer(WorkerReady(at=0.0, pool="p", slot=0, worker_id="w", incarnation=second, pid=1, startup=0.1))
+    assert [record["t"] for record in stage.told("inject")] == [3.0]
+
+
+@pytest.mark.parametrize(("incarnation", "pid"), [(0, 11), (1, 12)])
+async def test_a_fault_may_be_meant_for_the_one_whose_event_it_waits_for(
+    stage: Stage, autojump_clock: MockClock, incarnation: int, pid: int
+) -> None:
+    """And for no other; of a pool that numbers no lives each process is one."""
+    selector = Selector(trigger=True)
+    of = scenario(kill(at=Trigger(on="WorkerReady"), target=selector), seconds=10.0)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.run, plan(of, strikes=[strike("k", None)]))
+        await trio.sleep(1.0)
+        stage.observer(
+            WorkerReady(at=0.0, pool="p", slot=0, worker_id="w", incarnation=incarnation, pid=pid, startup=0.1)
+        )
+    assert [record["pid"] for record in stage.told("inject")] == [pid]
+
+
+async def test_what_strikes_after_a_healing_lasts_its_own_time(stage: Stage, autojump_clock: MockClock) -> None:
+    """Until it is over, or until the next healing."""
+    of = plan(scenario(freeze(hold=2.0)), strikes=[strike("f", 3.0)])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.run, of)
+        await trio.sleep(1.0)
+        assert stage.nemesis is not None
+        stage.nemesis.heal()
+    assert [(at, name) for at, name, _pids in stage.deeds] == [(3.0, "f"), (5.0, "f healed")]
+
+
+async def test_a_machine_that_refuses_makes_a_miss(stage: Stage, autojump_clock: MockClock) -> None:
+    """Another fault may have left no descriptors for this one."""
+
+    def refuse() -> None:
+        raise OSError(24, "Too many open files")
+
+    stage.at_strike = refuse
+    await stage.run(plan(scenario(kill()), strikes=[strike("k", 1.0)]))
+    (missed,) = stage.told("missed")
+    assert "Too many open files" in missed["why"]
+
+
+async def test_a_strike_that_has_not_come_is_called_off_with_the_run(stage: Stage, autojump_clock: MockClock) -> None:
+    """Nobody waits for it, and nothing was done."""
+    stage.strike_time = 60.0
+    with trio.move_on_after(2.0):
+        await stage.run(plan(scenario(freeze(hold=3.0)), strikes=[strike("f", 1.0)]))
+    assert stage.history.now == pytest.approx(2.0)
+    assert stage.deeds == []
+    assert stage.told("inject") == []
+
+
+async def test_a_strike_on_its_way_when_all_is_healed_lasts_no_time(stage: Stage, autojump_clock: MockClock) -> None:
+    """It comes, and is healed at once: it cannot be known whether it had come already."""
+    stage.strike_time = 2.0
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(stage.run, plan(scenario(freeze(hold=30.0)), strikes=[strike("f", 1.0)]))
+        await trio.sleep(2.0)
+        assert stage.nemesis is not None
+        stage.nemesis.heal()
+    assert [(at, name) for at, name, _pids in stage.deeds] == [(3.0, "f"), (3.0, "f healed")]
 
 
 async def test_a_fault_strikes_again_at_every_nth_event(stage: Stage, autojump_clock: MockClock) -> None:
