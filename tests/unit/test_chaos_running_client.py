@@ -12,8 +12,9 @@ import trio
 from _chaos_plans import plan, request, scenario, visit
 
 from chaos._history import History
+from chaos._pace import AT_ONCE
 from chaos.running._client import Client
-from chaos.running._load import AT_ONCE, Load
+from chaos.running._load import Load
 from chaos.scenario._model import ClosedLoad, OpenLoad, Phase
 from chaos.workload._work import Register
 from trio_pool import errors

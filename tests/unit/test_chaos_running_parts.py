@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,10 @@ from chaos.running import _control, _lifeline
 from chaos.running._live import LiveMetrics
 from chaos.running._observer import Observer
 from chaos.running._sampler import Sampler
+from chaos.running._sightings import Sighting
 from chaos.running._steady import Steadiness, steady
 from chaos.scenario._expressions import parse_expression
+from chaos.scenario._fault import Trigger
 from chaos.scenario._model import Hold
 from trio_pool import SessionBound, WorkerReady
 
@@ -155,20 +158,23 @@ def ready(incarnation: int) -> WorkerReady:
     return WorkerReady(at=0.0, pool="p", slot=0, worker_id="w", incarnation=incarnation, pid=1, startup=0.1)
 
 
+@pytest.mark.parametrize(("nth", "expected"), [(1, [1, 2, 3, 4]), (2, [2, 4])])
 async def test_events_are_kept_for_who_waits_for_them_again_and_again(
-    history: History, autojump_clock: MockClock
+    history: History, autojump_clock: MockClock, nth: int, expected: list[int]
 ) -> None:
     """Several that came at once are several, in their order; others are none; and all are in the history."""
     observer = Observer(history)
-    sighting = observer.expect("WorkerReady", {})
-    observer(SessionBound(at=0.0, pool="p", session_id="s", incarnation=9))
-    for incarnation in (1, 2, 3, 4):
-        observer(ready(incarnation))
-    assert [await sighting.wait(1), await sighting.wait(1), await sighting.wait(2)] == [1, 2, 4]
+    waiting = Sighting(Trigger(on="WorkerReady", nth=nth), random.Random(1))  # noqa: S311  # a test's
+    with observer.telling(waiting.take):
+        observer(SessionBound(at=0.0, pool="p", session_id="s", incarnation=9))
+        for incarnation in (1, 2, 3, 4):
+            observer(ready(incarnation))
+    observer(ready(5))
+    assert [(await waiting.next()).incarnation for _each in expected] == expected
     with trio.move_on_after(1.0) as scope:
-        await sighting.wait(1)
+        await waiting.next()
     assert scope.cancelled_caught
-    assert [record["type"] for record in history.records] == ["SessionBound", *["WorkerReady"] * 4]
+    assert [record["type"] for record in history.records] == ["SessionBound", *["WorkerReady"] * 5]
 
 
 # -- control -----------------------------------------------------------------------------------------------------------
