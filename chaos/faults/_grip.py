@@ -209,7 +209,7 @@ def _grip(victim: Victim, arena: Arena) -> Grip | None:
         return None
     # Without a handle the number may have been anybody's; the descriptor is whoever's it was when it was opened, and if
     # that one lives and is of our making now, then it was so then.
-    if not grip.alive or (handle is None and not _proc.is_ours(victim.pid)) or not grip.alive:
+    if (handle is None and not _proc.is_ours(victim.pid)) or not grip.alive:
         grip.close()
         return None
     return grip

@@ -162,7 +162,10 @@ def test_w8_is_when_all_of_the_reply_has_left_the_worker_and_none_is_heard(cut: 
         assert scene.deeds == [("end work", ASKED, b"")]
         scene.hear()
         assert scene.heard == ANSWERED
+        assert moment.struck == 1
         link.remove(moment)
+        scene.hear()
+        assert scene.heard == ANSWERED  # once
 
     on_link(test)
 
@@ -185,14 +188,16 @@ def test_w9_is_within_the_receive_of_the_last_byte() -> None:
     on_link(test)
 
 
-def test_w10_is_when_the_ready_frame_has_come_and_is_not_heard() -> None:
-    """In its place comes the end."""
+@pytest.mark.parametrize("cut", [0, 2, 8])
+def test_w10_is_when_the_ready_frame_has_come_and_is_not_heard(cut: int) -> None:
+    """In its place comes the end, once, in however many pieces it came."""
 
     def test(link: Interposer, wire: Wire) -> None:
         scene = Scene(link, wire)
         moment, _ = scene.watch(Window.W10)
         link.send(hello())
-        wire.deliver(hello())
+        wire.deliver(hello()[:cut])
+        wire.deliver(hello()[cut:])
         assert read(link) == b""
         assert scene.deeds == [("end None", b"", b"")]
         link.remove(moment)

@@ -157,6 +157,7 @@ async def test_a_storm_of_cancels_hits_its_share(history: History, autojump_cloc
     assert 0 < len(swept) < 20
     assert sorted(record["id"] for record in told(history, "info")) == swept
     assert len(told(history, "ok")) == 20 - len(swept)
+    assert asking.unanswered == 0
 
 
 async def test_a_user_goes_round_until_the_phase_ends(history: History, autojump_clock: MockClock) -> None:
@@ -222,14 +223,17 @@ async def test_a_session_that_was_lost_and_not_used_again_is_not_ended_twice(
 ) -> None:
     """Under its new name there is nothing to end; that there was nothing under the old one is no failure."""
     target = Answers(errors.SessionLost("lost", outcome=Outcome.NOT_EXECUTED))
+    asked: list[str] = []
 
     def nothing() -> None:
+        asked.append("to end")
         raise errors.SessionNotFound("never seen")
 
     target.at_end = nothing
     await client(target, history).visit(visit(0.0, request(0)))
     assert [record["as"] for record in told(history, "renew")] == ["s-0.1"]
     assert told(history, "ended", "end_failed") == []
+    assert len(asked) == 1
 
 
 async def test_an_operation_that_stands_alone_renews_nobodys_session(

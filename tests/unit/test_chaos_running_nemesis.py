@@ -382,22 +382,6 @@ async def test_what_happened_before_its_phase_strikes_nobody(stage: Stage, autoj
     assert [record["t"] for record in stage.told("inject")] == [3.0]
 
 
-@pytest.mark.parametrize(("incarnation", "pid"), [(0, 11), (1, 12)])
-async def test_a_fault_may_be_meant_for_the_one_whose_event_it_waits_for(
-    stage: Stage, autojump_clock: MockClock, incarnation: int, pid: int
-) -> None:
-    """And for no other; of a pool that numbers no lives each process is one."""
-    selector = Selector(trigger=True)
-    of = scenario(kill(at=Trigger(on="WorkerReady"), target=selector), seconds=10.0)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(stage.run, plan(of, strikes=[strike("k", None)]))
-        await trio.sleep(1.0)
-        stage.observer(
-            WorkerReady(at=0.0, pool="p", slot=0, worker_id="w", incarnation=incarnation, pid=pid, startup=0.1)
-        )
-    assert [record["pid"] for record in stage.told("inject")] == [pid]
-
-
 async def test_what_strikes_after_a_healing_lasts_its_own_time(stage: Stage, autojump_clock: MockClock) -> None:
     """Until it is over, or until the next healing."""
     of = plan(scenario(freeze(hold=2.0)), strikes=[strike("f", 3.0)])
