@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from _chaos_made import made
 from _chaos_reported import store
 
 from chaos._output import MAX_SHOWN, CannotWrite, Console, clean, write_text
+from chaos._program import program
 from chaos.checking._table import CHECKERS
 from chaos.cli._arguments import FORMATS
 from chaos.cli._main import main
@@ -25,6 +27,7 @@ from chaos.scenario._plan_file import read_plan, to_json
 from chaos.scenario._reading import read_file
 from chaos.scenario._shipped import shipped
 from chaos.scenario._templates import TEMPLATES
+from chaos.workload._work import Register
 
 CLI = [sys.executable, "-m", "chaos"]
 
@@ -120,6 +123,99 @@ def test_validate_tells_what_is_right(capsys: pytest.CaptureFixture[str], mine: 
     assert not [line for line in capsys.readouterr().out.splitlines() if line.startswith("error")]
 
 
+OWN = """
+class Mine:
+    app = "mine_work:bridge"
+    operations = ("look_up", "forget")
+
+    def touches(self, operation): return None
+    def args(self, request, session, step): return {}
+    def expect(self, request, session, step): return {}
+
+class Partly:
+    app = "mine_work:bridge"
+    operations = ("look_up",)
+
+class Failing:
+    def __init__(self): raise LookupError("no dictionary here")
+"""
+
+
+@pytest.mark.parametrize(
+    ("kind", "operation", "complaint"),
+    [
+        ("python:mine_work:Mine", "look_up", None),
+        (
+            "python:mine_work:Mine",
+            "lookup",
+            "$.workload.op[0].name: python:mine_work:Mine has no operation 'lookup'",
+        ),
+        (
+            "python:mine_work:Mined",
+            "look_up",
+            "$.workload.kind: cannot import 'python:mine_work:Mined': module",
+        ),
+        ("python:mine_wrok:Mine", "look_up", "cannot import 'python:mine_wrok:Mine': No module named 'mine_wrok'"),
+        ("python:mine_work:Partly", "look_up", "'python:mine_work:Partly' has no touches, which a Work must have"),
+        ("python:mine_work:Failing", "look_up", "cannot make 'python:mine_work:Failing': LookupError: no dictionary"),
+        ("python:mine_broken:Mine", "look_up", "cannot import 'python:mine_broken:Mine': SyntaxError: "),
+    ],
+)
+@pytest.mark.parametrize("command", ["validate", "run"])
+def test_a_workload_of_ones_own_is_looked_at(
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    operation: str,
+    complaint: str | None,
+    command: str,
+) -> None:
+    """Its module is imported, and what is wrong there is told as any other mistake of the scenario."""
+    (tmp_path / "mine_work.py").write_text(OWN, encoding="utf-8")
+    (tmp_path / "mine_broken.py").write_text("class Mine(:\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        f'{SCENARIO}workload = {{ kind = "{kind}", op = [{{ name = "{operation}" }}] }}\n', encoding="utf-8"
+    )
+    try:
+        if complaint is None:
+            assert call("validate", str(path)) == 0
+        else:
+            assert call(command, str(path)) == 64
+            told = capsys.readouterr()
+            assert complaint in told.out + told.err
+            assert "bug in the harness" not in told.err
+    finally:
+        sys.modules.pop("mine_work", None)
+
+
+@pytest.mark.parametrize(
+    "name", ["own:no_such:Target", "python:no_such:Target", "python:chaos.cli._main:main", "python:x"]
+)
+def test_a_target_of_ones_own_must_be_one(capsys: pytest.CaptureFixture[str], mine: str, name: str) -> None:
+    """What cannot be imported, or is none, is wrong usage."""
+    assert call("run", mine, "--target", name) == 64
+    assert capsys.readouterr().err.startswith(f"{program()}: --target: ")
+
+
+def test_a_report_that_cannot_be_written_is_told_in_place_of_the_verdicts_code(
+    capsys: pytest.CaptureFixture[str], stored: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The summary is printed all the same, and names the code with which the command ends."""
+
+    def full(*_arguments: object) -> str:
+        raise CannotWrite("report.html", OSError(errno.ENOSPC, "No space left on device"))
+
+    monkeypatch.setattr("chaos.reporting._reports.make_page", full)
+    assert call("analyze", str(stored)) == 74
+    told = capsys.readouterr()
+    assert "exit 74: cannot write report.html: No space left on device\n" in told.out
+    assert told.out.count("exit ") == 1
+    assert "cannot write report.html" in told.err
+
+
 def test_the_largest_seed_is_accepted(capsys: pytest.CaptureFixture[str], mine: str) -> None:
     """The bound itself is a seed, and so is a number with zeros in front, and a commit."""
     for seed in ("0" * 30 + str(2**63 - 1), "f" * 40):
@@ -179,8 +275,14 @@ def test_everything_is_explained(capsys: pytest.CaptureFixture[str], what: str) 
 
 
 @pytest.mark.parametrize("template", TEMPLATES)
-def test_a_new_scenario_can_be_run_as_it_is(capsys: pytest.CaptureFixture[str], tmp_path: Path, template: str) -> None:
+def test_a_new_scenario_can_be_run_as_it_is(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: str
+) -> None:
     """It is valid, has the name that was asked for, and says in comments what can be changed."""
+    module = types.ModuleType("my_package.my_module")
+    vars(module)["MyWork"] = type("MyWork", (Register,), {"operations": ("my_command",)})
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(sys.modules, "my_package", types.ModuleType("my_package"))
     assert call("new", "mine", "--template", template) == 0
     text = capsys.readouterr().out
     path = tmp_path / "mine.toml"

@@ -76,7 +76,8 @@ def classes_in(hint: object) -> set[type]:
 
 def test_whatever_results_hold_is_public() -> None:
     """A reader of results meets no type that he cannot import."""
-    todo, seen = [chaos.results.Results], set[type]()
+    todo: list[type] = [chaos.results.Results]
+    seen: set[type] = set()
     while todo:
         cls = todo.pop()
         seen.add(cls)
@@ -102,3 +103,11 @@ def test_importing_a_package_imports_nothing_heavy(package: str) -> None:
     code = f"import {package}; print(sorted({heavy} & set(sys.modules)))"
     program = [sys.executable, "-I", "-c", f"import sys; sys.path[:] = {sys.path!r}; {code}"]
     assert subprocess.run(program, capture_output=True, text=True, check=True).stdout.strip() == "[]"
+
+
+def test_type_checkers_see_every_name_used() -> None:
+    """The file that mypy and pyright read uses each of them."""
+    source = (Path(__file__).parents[1] / "typing" / "chaos_api.py").read_text(encoding="utf-8")
+    parts = "|".join(package.rpartition(".")[2] for package in (*LAZY, "chaos.results"))
+    used = {f"{part}.{name}" for part, name in re.findall(rf"\b({parts})\.(\w+)", source)}
+    assert [name for package, name in NAMES if f"{package.rpartition('.')[2]}.{name}" not in used] == []
