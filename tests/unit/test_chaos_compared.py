@@ -104,7 +104,7 @@ def test_pools_are_listed_that_are_not_installed(
     monkeypatch.setattr(Peer, "version", NOT_INSTALLED)
     assert main(["list", "targets"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == list(TARGETS)
+    assert [line.split()[0] for line in lines] == [*TARGETS, "python:MODULE:ATTRIBUTE"]
     assert next(line for line in lines if line.startswith("pebble")).endswith(NOT_INSTALLED)
     assert not missing(target_named("trio_pool"))
     with pytest.raises(SystemExit):

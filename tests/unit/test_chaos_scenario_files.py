@@ -116,7 +116,7 @@ def test_what_is_not_found_is_told_with_what_was_meant(name: str, complaint: str
 
 def test_a_group_is_no_scenario() -> None:
     """Where one is asked for, a group of several is refused."""
-    with pytest.raises(ScenarioError, match="is a group: "):
+    with pytest.raises(ScenarioError, match="is a group of scenarios; name one of them: "):
         read_scenario("wire")
 
 
