@@ -165,15 +165,17 @@ class _Succession:
         before = slot.life
         if before is not None:
             due = slot.scheduled
+            # The delay counts from the death, and between that and the announcement the process may lose its processor.
+            since = (slot.died or due or entry)["t"]
             if not slot.ended and before.ready is not None:
                 self._cases.add(f"{name} was started while incarnation {before.incarnation} served", [entry["seq"]])
             elif slot.died is not None and self._never:
                 self._cases.add(f"{name} follows one that was not to be followed", [slot.died["seq"], entry["seq"]])
             elif slot.died is not None and due is None:
                 self._cases.add(f"{name} was started without having been announced", [slot.died["seq"], entry["seq"]])
-            elif due is not None and entry["t"] < due["t"] + due["delay"] - EARLY:
+            elif due is not None and entry["t"] < since + due["delay"] - EARLY:
                 self._cases.add(
-                    f"{name} was started {entry['t'] - due['t']:.3f} s after it was announced for {due['delay']:.3f} s"
+                    f"{name} was started {entry['t'] - since:.3f} s later, and was announced for {due['delay']:.3f} s"
                     " later",
                     [due["seq"], entry["seq"]],
                 )
