@@ -150,6 +150,8 @@ class _Succession:
                     self._ended(slot, entry)
                 case "GaveUp":
                     self._gave_up = self._gave_up or entry
+                case _:
+                    pass
         if end is not None and self._gave_up is None and self._over:
             self._missing(end)
         return restarts

@@ -10,7 +10,7 @@ from _chaos_story import Story
 from chaos.checking._finding import Judgement
 from chaos.scenario._fault import Trigger
 from chaos.scenario._process_faults import Kill
-from chaos.workload._ledger import BEGIN, EFFECT, END, STOPPED
+from chaos.workload._ledger import BEGIN, EFFECT, END
 
 NOTHING_TOLD = ["C11", "C12", "C14", "C15", "C16", "C17", "C23", "C25"]
 
@@ -45,44 +45,6 @@ def test_a_worker_that_holds_two_requests_is_flagged(concurrency: int) -> None:
     story.handed(1, 1)
     story.handed(2, 1)
     assert story.says("C10") == "fail"
-
-
-@pytest.mark.parametrize(("asyncs", "verdict"), [(2, "pass"), (3, "fail")])
-def test_a_worker_holds_so_many_async_requests_and_one_other(asyncs: int, verdict: str) -> None:
-    """As many as ``concurrency``, whatever its main thread does meanwhile."""
-    story = Story(pool={"concurrency": 2})
-    story.handed(1, 1)
-    for number in range(asyncs):
-        story.invoke(number, "fetch", asynchronous=True)
-        story.handed(number + 2, 1, command="fetch")
-    assert story.says("C10") == verdict
-
-
-@pytest.mark.parametrize(("concurrency", "verdict"), [(1, "fail"), (2, "pass")])
-def test_async_executions_overlap_as_often_as_they_may(concurrency: int, verdict: str) -> None:
-    """And beside one that is not async."""
-    story = Story(pool={"concurrency": concurrency})
-    story.invoke(0)
-    for number in (1, 2):
-        story.invoke(number, "fetch", asynchronous=True)
-    for number in range(3):
-        story.step(number, BEGIN, at=1.0 + 0.1 * number, execution=number)
-    for number in range(3):
-        story.step(number, END, at=2.0, execution=number)
-    assert story.says("C10") == verdict
-
-
-@pytest.mark.parametrize(("stopped", "verdict"), [(1.05, "pass"), (1.2, "fail"), (None, "pass")])
-def test_a_cancelled_execution_has_its_place_until_it_has_stopped(stopped: float | None, verdict: str) -> None:
-    """One whose end is not on record went with its process, nobody knows when."""
-    story = Story()
-    for number in (0, 1):
-        story.invoke(number, "fetch", asynchronous=True)
-    story.step(0, BEGIN, at=1.0, execution=1)
-    if stopped is not None:
-        story.step(0, STOPPED, at=stopped, execution=1)
-    story.step(1, BEGIN, at=1.1, execution=2)
-    assert story.says("C10") == verdict
 
 
 def test_what_was_taken_back_is_held_no_more() -> None:
@@ -199,19 +161,6 @@ def test_with_requests_of_others_the_queue_cannot_be_replayed() -> None:
 
 
 # -- C12 ---------------------------------------------------------------------------------------------------------------
-
-
-def test_an_async_request_passes_by_those_that_wait_for_a_main_thread() -> None:
-    """Each kind has its own line among those without session; within one, first come is first served."""
-    for first, verdict in ((1, "pass"), (2, "fail")):
-        story = Story(pool={"concurrency": 2})
-        story.invoke(0)
-        story.handed(1)
-        for number, operation in enumerate(("work", "fetch", "fetch"), start=1):
-            story.invoke(number, operation, asynchronous=operation == "fetch")
-        for number in (first + 1, *({2, 3} - {first + 1}), 1):
-            story.handed(number + 1, command="work" if number == 1 else "fetch")
-        assert story.says("C12") == verdict
 
 
 def waiting(order: list[int], session: str | None = None) -> Story:

@@ -10,7 +10,7 @@ from _chaos_story import Story, nonce_of
 from chaos.checking._finding import MAX_WITNESSES, Judgement
 from chaos.scenario._application_faults import AppStall, AppStop
 from chaos.scenario._fault import Capability, FaultSpec, Trigger
-from chaos.workload._ledger import BEGIN, EFFECT, END, STOPPED
+from chaos.workload._ledger import BEGIN, EFFECT, END
 
 
 class Murder(FaultSpec):
@@ -359,24 +359,6 @@ def test_a_worker_that_still_runs_what_was_given_up_takes_nothing(end: float | N
     story = abandoned(then=0.8, end=end)
     story.ok(1)
     assert story.says("C6") == "fail"
-
-
-@pytest.mark.parametrize(("stopped", "verdict"), [(0.7, "pass"), (0.9, "fail")])
-def test_a_cancelled_async_command_keeps_its_worker_until_it_has_stopped(stopped: float, verdict: str) -> None:
-    """Though others may run beside one that somebody waits for."""
-    story = Story(pool={"concurrency": 4})
-    story.started(1)
-    story.invoke(0, "fetch", asynchronous=True, at=0.1)
-    story.handed(1, at=0.11, command="fetch")
-    story.step(0, BEGIN, at=0.12, execution=1)
-    story.invoke(1, "fetch", asynchronous=True, at=0.2)
-    story.handed(2, at=0.21, command="fetch")
-    story.finished(1, result="cancelled", at=0.5, command="fetch")
-    story.cancelled(0, at=0.5)
-    story.step(0, STOPPED, at=stopped, execution=1)
-    story.invoke(2, "fetch", asynchronous=True, at=0.6)
-    story.handed(3, at=0.8, command="fetch")
-    assert story.says("C6") == verdict
 
 
 def test_a_late_reply_reaches_nobody() -> None:
