@@ -23,10 +23,10 @@ def lazy(package: str, homes: Mapping[str, str]) -> tuple[list[str], Callable[[s
     names = vars(sys.modules[package])
 
     def find(name: str) -> object:
-        from importlib import import_module
-
         if name not in public:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        from importlib import import_module  # not for those who import submodules alone
+
         value = getattr(import_module(public[name], package), name)
         names[name] = value
         return value

@@ -346,7 +346,13 @@ def test_little_is_imported(tmp_path: Path) -> None:
     bare = modules("import __future__, errno, json, os, signal, struct, sys, time, zlib; print(*sys.modules)")
     for env in ({}, {ORDERS: str(tmp_path)}):
         imported = modules(PROGRAM, **env) - bare
-        assert imported == {"chaos", "chaos.workload", "chaos.workload._agent", "chaos.workload._ledger"}
+        assert imported == {
+            "chaos",
+            "chaos._lazy",
+            "chaos.workload",
+            "chaos.workload._agent",
+            "chaos.workload._ledger",
+        }
 
 
 def test_without_the_variable_there_is_no_agent() -> None:
