@@ -441,18 +441,6 @@ def bound() -> SessionBound:
     return SessionBound(at=0.0, pool="p", session_id="s", incarnation=1)
 
 
-async def test_events_before_its_phase_do_not_count(stage: Stage, autojump_clock: MockClock) -> None:
-    """What came during the warm-up neither strikes when the phase begins nor makes up the number."""
-    at = Trigger(on="SessionBound", nth=2, phase="main")
-    of = scenario(kill(at=at), phases=(Phase(name="warm-up", duration=2.5), Phase(name="main", duration=9.0)))
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(stage.run, plan(of, strikes=[strike("k", None)]))
-        for _second in range(5):
-            await trio.sleep(1.0)
-            stage.observer(bound())
-    assert [record["t"] for record in stage.told("inject")] == [4.0]
-
-
 async def test_nothing_waits_for_events_while_all_is_to_heal(stage: Stage, autojump_clock: MockClock) -> None:
     """Neither an event nor a condition strikes in a phase of healing, for those that have no phase of their own."""
     of = scenario(
@@ -480,17 +468,6 @@ async def test_what_an_event_struck_lasts_beyond_its_phase(stage: Stage, autojum
     assert stage.deeds == [(1.0, "f", (11,)), (4.0, "f healed", ())]
 
 
-async def test_events_count_by_chance(stage: Stage, autojump_clock: MockClock) -> None:
-    """Some do and some do not, by the plan's seed."""
-    of = scenario(kill(at=Trigger(on="SessionBound", probability=0.5, count=99)), seconds=41.0)
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(stage.run, plan(of, strikes=[strike("k", None)]))
-        for _second in range(40):
-            await trio.sleep(1.0)
-            stage.observer(bound())
-    assert 10 < len(stage.told("inject")) < 30
-
-
 @pytest.mark.parametrize(("on", "lacks"), [("wire.request.half", "launcher"), ("worker.begin", "agent")])
 async def test_a_trace_point_that_cannot_be_seen_is_a_miss(
     stage: Stage, autojump_clock: MockClock, on: str, lacks: str
@@ -500,19 +477,13 @@ async def test_a_trace_point_that_cannot_be_seen_is_a_miss(
     assert [record["why"] for record in stage.told("missed")] == [f"this pool gives no way to it: {lacks}"]
 
 
-async def test_a_trace_point_that_never_comes_is_a_miss(stage: Stage, autojump_clock: MockClock) -> None:
-    """Once its phase is over."""
-    of = plan(scenario(kill(at=Trigger(on="worker.end")), seconds=5.0), strikes=[strike("k", None)])
+@pytest.mark.parametrize("on", ["GaveUp", "worker.end"])
+async def test_what_never_comes_is_a_miss(stage: Stage, autojump_clock: MockClock, on: str) -> None:
+    """An event or a trace point, once its phase is over."""
+    of = plan(scenario(kill(at=Trigger(on=on)), seconds=5.0), strikes=[strike("k", None)])
     await stage.run(of, capabilities=frozenset(Capability))
-    assert [record["why"] for record in stage.told("missed")] == ["there was no worker.end to wait for"]
-
-
-async def test_an_event_that_never_comes_is_a_miss(stage: Stage, autojump_clock: MockClock) -> None:
-    """Once its phase is over."""
-    of = scenario(kill(at=Trigger(on="GaveUp")), seconds=5.0)
-    await stage.run(plan(of, strikes=[strike("k", None)]))
     assert [(record["t"], record["why"]) for record in stage.told("missed")] == [
-        (5.0, "there was no GaveUp to wait for")
+        (5.0, f"there was no {on} to wait for")
     ]
 
 
