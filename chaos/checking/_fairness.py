@@ -129,6 +129,8 @@ class _Overtaking:
                     contested += self._dispatched(entry, owner[entry["request_id"]])
                 case "RequestFinished" | "RequestRedispatched" | "RequestRetried":
                     self._left(entry)
+                case _:
+                    pass
         return contested
 
     def _dispatched(self, entry: Record, request: Request) -> bool:

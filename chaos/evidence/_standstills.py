@@ -7,7 +7,7 @@ fault explains it.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 import attrs
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from ._occurrences import Occurrence
 
 LEAST: Final = 0.05
-"""Seconds by which a sample must be late for the loop to have stood still: half of what the slack of deadlines has for
-such things would be too fine, and what is shorter is in that slack."""
+"""Seconds by which a sample must be late for the loop to have stood still; what is shorter is in the slack of those who
+judge by the clock."""
 
 
 @attrs.frozen(kw_only=True)
@@ -72,8 +72,8 @@ def overlap(spans: Iterable[tuple[float, float]], begin: float, end: float) -> f
 def _seconds(occurrence: Occurrence) -> float:
     """Return for how long the application stood, by its own word; without one nobody knows, and its healing ends it."""
     for entry in occurrence.effects:
-        effect = entry.get("effect")
-        seconds = effect.get("seconds") if isinstance(effect, dict) else None
+        effect: object = entry.get("effect")
+        seconds = cast("dict[str, object]", effect).get("seconds") if isinstance(effect, dict) else None
         if isinstance(seconds, int | float) and not isinstance(seconds, bool):
             return float(seconds)
     return float("inf")

@@ -6,7 +6,7 @@ import json
 import os
 import random
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import trio
@@ -197,7 +197,7 @@ def control(directory: Path, *lines: bytes) -> tuple[_control._Control, Path]:
     """Return a control over a history of these lines."""
     path = directory / "history.jsonl"
     path.write_bytes(b"".join(lines))
-    return _control._Control(directory, Viewer()), path  # type: ignore[arg-type]
+    return _control._Control(directory, Viewer()), path
 
 
 def line(number: int, t: float, kind: str, **fields: Any) -> bytes:
@@ -244,7 +244,7 @@ async def test_signals_wait_until_the_application_heeds_them(tmp_path: Path, aut
     process = Signalled()
     sending, receiving = trio.open_memory_channel[int](2)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(watching.heed, receiving, process)
+        nursery.start_soon(watching.heed, receiving, cast("trio.Process", process))
         sending.send_nowait(2)
         sending.send_nowait(15)
         await trio.testing.wait_all_tasks_blocked()
