@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from ..scenario._fault import Death, Expectation, Window
 from ..scenario._process_faults import Kill
@@ -201,7 +201,7 @@ def _judge_window(evidence: Evidence, cases: Cases, occurrence: Occurrence, by_n
     judged = 0
     for injected in occurrence.injects:
         detail = injected.get("detail")
-        own = detail.get("request") if isinstance(detail, dict) else None
+        own = cast("dict[str, object]", detail).get("request") if isinstance(detail, dict) else None
         # By the worker's own word, or the pool's, which counts from 1.
         request = evidence.requests.get(own) if isinstance(own, int) else None
         request = request or by_number.get(injected.get("request_id") or 0)

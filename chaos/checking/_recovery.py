@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_left
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import attrs
 
@@ -148,8 +148,7 @@ def find_occurrences(
             elif entry["type"] == "heal":
                 healed.setdefault(key, entry)
             else:
-                effect = entry.get("effect")
-                frames[key] += _counted(effect.get("frames")) if isinstance(effect, dict) else 0
+                frames[key] += _frames(entry.get("effect"))
     return tuple(_follow(key, hit, healed.get(key), frames[key], course, steady, hold) for key, hit in strikes.items())
 
 
@@ -327,6 +326,11 @@ def _last(times: Iterable[float | None]) -> float | None:
     found = list(times)
     known = [t for t in found if t is not None]
     return max(known) if known and len(known) == len(found) else None
+
+
+def _frames(effect: object) -> int:
+    """Return how many frames a fault of the wire counts in its effect."""
+    return _counted(cast("dict[str, object]", effect).get("frames")) if isinstance(effect, dict) else 0
 
 
 def _counted(value: object) -> int:
