@@ -17,7 +17,8 @@ from chaos.evidence._evidence import Evidence, read_evidence
 SCENARIO = """
 schema = 1
 name = "brief"
-pool = { size = 2, timeout = "3s", abandon_grace = "0.1s" }
+# So many restarts that it does not give up and end the run by itself, however long that is to last.
+pool = { size = 2, timeout = "3s", abandon_grace = "0.1s", restart = { max_restarts = 1000, within = "6000s" } }
 steady_state = { require = ["pool.ready == pool.size"], before = { hold = "0.2s" }, after = { hold = "0.2s" } }
 phase = [
   { name = "main", duration = "SECONDS", load = { model = "partly-open", session_rate = "15/s" } },
