@@ -15,6 +15,7 @@ import attrs
 
 from ..workload._agent import ANY, CLAIMED, DONE, FOR_ALL, LIVE, POISON, START, STEP
 from ..workload._ledger import BEGIN, EFFECT, END
+from . import _proc
 from ._room import room
 
 if TYPE_CHECKING:
@@ -80,7 +81,7 @@ class Order:
 
     def request(self, pid: int) -> int | None:
         """Return the request at which a process has taken an order for a step; None if it has taken none."""
-        for name, at, taker in self._claims(CLAIMED):
+        for name, at, taker in self.claims(CLAIMED):
             if taker == pid and at and name not in self.tickets:
                 return int(at)
         return None
@@ -107,9 +108,9 @@ class Order:
     @room()
     def _marks(self, folder: str) -> list[tuple[str, int]]:
         # What a request has made deadly leaves two marks of the first that dies of it.
-        return list(dict.fromkeys((name, pid) for name, _, pid in self._claims(folder)))
+        return list(dict.fromkeys((name, pid) for name, _, pid in self.claims(folder)))
 
-    def _claims(self, folder: str) -> list[tuple[str, str, int]]:
+    def claims(self, folder: str = CLAIMED) -> list[tuple[str, str, int]]:
         """Return the marks in a folder: of which name, at which request if that is told, and whose."""
         found: list[tuple[str, str, int]] = []
         with suppress(FileNotFoundError):  # the run is over
@@ -197,6 +198,14 @@ class Orders:
                 if json.loads((self._directory / POISON / name).read_text("utf-8"))["poison"] in order.names:
                     found.append(int(name))
         return found
+
+    def settled(self, order: Order) -> bool:
+        """Return whether all who took a deadly order have made their request deadly, or are gone."""
+        return all(
+            not _proc.living(pid) or (self._directory / POISON / at).exists()
+            for name, at, pid in order.claims()
+            if at and name not in order.tickets
+        )
 
     def clean(self, request: int) -> None:
         """Make a request harmless."""

@@ -12,6 +12,7 @@ import trio
 from .._fault import FaultMissed, FaultUnavailable
 from ..scenario._process_faults import CancelStorm, Poison
 from ..workload._ledger import BEGIN
+from ._grip import HEAL_LIMIT, until
 from ._orders import Deed, Orders
 
 if TYPE_CHECKING:
@@ -56,6 +57,9 @@ async def poison(
         yield poisoning
     finally:
         poisoning.given.withdraw()
+        # A worker takes the order first and makes its request deadly then: one that is just about to is waited for.
+        with trio.move_on_after(HEAL_LIMIT, shield=True):
+            await until(lambda: orders.settled(poisoning.given), HEAL_LIMIT)
         poisoning.requests = orders.poisoned(poisoning.given)
         for request in poisoning.requests:
             orders.clean(request)

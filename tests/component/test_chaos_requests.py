@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from typing import TYPE_CHECKING
 
 import attrs
@@ -13,6 +15,7 @@ from _arenas import AT_ONCE, STRIKE, Stage, stage
 from chaos import FaultMissed, FaultUnavailable
 from chaos.faults._requests import INJECTORS
 from chaos.scenario._process_faults import CancelStorm, Poison
+from chaos.workload._agent import CLAIMED, POISON, STEP
 from trio_pool import RetryPolicy, WorkerExited
 from trio_pool.errors import PoisonRequest, WorkerCrashed
 
@@ -48,6 +51,23 @@ async def test_a_poisoned_request_is_quarantined_after_so_many_deaths(there: Sta
     assert injected.healed()
     assert injected.effect["requests"] == [2]
     assert await there.work(2, operation="bad")
+
+
+async def test_a_poison_heals_whoever_is_just_taking_it(there: Stage) -> None:
+    """A worker claims the order, and only then makes the request deadly: between the two there is nothing to clean."""
+    spec = Poison(name="fault", at=AT_ONCE, operation="bad")
+    orders = there.arena.orders
+    healing = INJECTORS[spec.kind](spec, STRIKE, [], there.arena)
+    injected = await healing.__aenter__()
+    (order,) = (orders / STEP).iterdir()
+    order.rename(orders / CLAIMED / f"{order.name}.7.{os.getpid()}")  # this process lives, and is as slow as can be
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(healing.__aexit__, None, None, None)
+        await trio.testing.wait_all_tasks_blocked()
+        (orders / POISON / "7").write_text(json.dumps({"do": "die", "with": {}, "poison": order.name}))
+    assert injected.healed()
+    assert injected.effect["requests"] == [7]
+    assert list((orders / POISON).iterdir()) == []
 
 
 async def test_a_poison_that_nobody_took_is_gone_when_healed(there: Stage) -> None:
