@@ -89,6 +89,8 @@ class _Slot:
 
     life: Life | None = None
     """Its latest worker."""
+    began: Record | None = None
+    """The record of that one's start."""
     ended: bool = False
     """Whether that one is gone, or is being killed."""
     died: Record | None = None
@@ -168,7 +170,8 @@ class _Succession:
         if before is not None:
             due = slot.scheduled
             # The delay counts from the death, and between that and the announcement the process may lose its processor.
-            since = (slot.died or due or entry)["t"]
+            # A start that came to nothing has no death of its own on record: it failed some time after it began.
+            since = (slot.died or (due if slot.ended else slot.began) or entry)["t"]
             if not slot.ended and before.ready is not None:
                 self._cases.add(f"{name} was started while incarnation {before.incarnation} served", [entry["seq"]])
             elif slot.died is not None and self._never:
@@ -182,6 +185,7 @@ class _Succession:
                     [due["seq"], entry["seq"]],
                 )
         slot.life = self._evidence.lives[number]
+        slot.began = entry
         slot.ended, slot.died, slot.scheduled = False, None, None
 
     def _scheduled(self, slot: _Slot, entry: Record) -> None:

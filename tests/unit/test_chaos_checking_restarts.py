@@ -194,6 +194,19 @@ def closed(story: Story) -> str:
     return story.says("C16")
 
 
+@pytest.mark.parametrize(("after", "expected"), [(0.05, "pass"), (0.045, "pass"), (0.02, "fail"), (0.0, "fail")])
+def test_the_delay_after_a_start_that_came_to_nothing_counts_from_within_it(after: float, expected: str) -> None:
+    """No death of it is on record: it failed before it was announced, ten milliseconds after it had begun."""
+    story = two()
+    story.worker("WorkerExited", 1)
+    story.pool("RestartScheduled", slot=0, delay=0.0)
+    story.pool("WorkerStarting", slot=0, worker_id="w-0", incarnation=3)
+    story.now += 0.01
+    story.pool("RestartScheduled", slot=0, delay=0.05)
+    story.started(4, at=story.now + after)
+    assert closed(story) == expected
+
+
 @pytest.mark.parametrize(("after", "expected"), [(0.05, "pass"), (0.04, "pass"), (0.03, "fail"), (0.0, "fail")])
 def test_a_restart_comes_when_its_delay_is_over_and_not_before(after: float, expected: str) -> None:
     """However short the delay, which counts from the death: that is announced ten milliseconds later here."""
