@@ -103,14 +103,14 @@ def _commands(evidence: Evidence, given_up: Sequence[Request], cases: Cases) -> 
 def _seen_running(evidence: Evidence, request: Request, execution: Execution) -> float:
     """Return until when an execution went on for certain: to its last step in the ledger, or for as long as it was to
     take, if its worker did nothing else meanwhile, was not ended, and was not idle as far as samples tell."""
-    steps = [step for step in (execution.begin, execution.effect, execution.end) if step is not None]
+    steps = [step for step in (execution.begin, execution.effect, execution.over) if step is not None]
     last = max(steps, default=-math.inf)
-    if execution.end is not None or execution.life is None:
+    if execution.over is not None or execution.life is None:
         return last
     for dispatched in request.dispatches:
         if dispatched["incarnation"] == execution.life.incarnation:
             until = _serves_until(evidence, execution.life, dispatched)
-            # An async command that was cancelled as it should be leaves no step.
+            # An async command of somebody's own that was cancelled as it should be may leave no step.
             idle = [each["t"] for each in evidence.samples if each["t"] > request.ended and each.get("busy") == 0]
             until = min([until, *idle[:1]])
             last = max(last, min(until, last + (request.invoke["service"] or 0.0)))

@@ -7,7 +7,7 @@ from _chaos_story import Story
 
 from chaos.scenario._fault import Trigger
 from chaos.scenario._process_faults import CancelStorm, Kill, Poison
-from chaos.workload._ledger import BEGIN, END
+from chaos.workload._ledger import BEGIN, END, STOPPED
 
 STORM = CancelStorm(name="storm", at=Trigger(time=1.0))
 
@@ -163,6 +163,16 @@ def test_a_command_that_was_cancelled_leaves_no_step_and_no_busy_worker(busy: in
     """An async one ends where it stands; that it has ended, a sample shows in which nobody is busy."""
     story = long_one(service=100.0)
     story.sample(busy=busy, at=1.25)
+    story.run("closing", at=3.1)
+    assert story.says("C24") == expected
+
+
+@pytest.mark.parametrize(("stopped", "expected"), [(1.25, "pass"), (1.5, "pass"), (1.6, "fail")])
+def test_a_command_that_was_cancelled_ran_until_it_was_stopped(stopped: float, expected: str) -> None:
+    """By its own word, however long it was to take and however busy others keep its worker."""
+    story = long_one(service=100.0)
+    story.step(0, STOPPED, at=stopped, execution=1)
+    story.sample(busy=1, at=1.7)
     story.run("closing", at=3.1)
     assert story.says("C24") == expected
 
