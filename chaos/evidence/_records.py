@@ -156,6 +156,8 @@ def refuse(path: Path, exc: Exception) -> NoReturn:
     Raises:
         NoEvidence: Always.
     """
+    if isinstance(exc, (FileNotFoundError, NotADirectoryError)):
+        raise NoEvidence(f"cannot read a run in {path.parent}: it has no {path.name}") from exc
     why = exc.strerror if isinstance(exc, OSError) else None
     raise NoEvidence(f"cannot read {path}: {why or f'{type(exc).__name__}: {exc}'}") from exc
 

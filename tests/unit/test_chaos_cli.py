@@ -386,7 +386,12 @@ def test_a_directory_without_a_run_is_told(
 ) -> None:
     """In a line, with the code for input that is missing."""
     assert call(*command, str(tmp_path)) == 66
-    assert "cannot read" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "cannot read" in said
+    assert "plan.json" in said
+    if command != ["replay"]:
+        assert "cannot read a run in " in said
+        assert "it has no plan.json" in said
 
 
 def test_what_an_encoding_does_not_know_is_told_as_an_escape(monkeypatch: pytest.MonkeyPatch) -> None:
