@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ..workload._ledger import BEGIN, EFFECT, SIZE, entries
+from ._tail import Growth
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,8 +20,8 @@ class Doings:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._read = 0
+        # Each record is written at once; a torn one, after which nothing is in its place, is for the checkers to find.
+        self._growth = Growth(path, lambda data: len(data) - len(data) % SIZE)
         self._running: dict[int, int] = {}
 
     def now(self) -> Mapping[int, int]:
@@ -29,16 +30,7 @@ class Doings:
         Raises:
             OSError: The file is there and cannot be read.
         """
-        try:
-            with self._path.open("rb") as file:
-                file.seek(self._read)
-                data = file.read()
-        except FileNotFoundError:
-            return self._running
-        # Each record is written at once; a torn one, after which nothing is in its place, is for the checkers to find.
-        whole = len(data) - len(data) % SIZE
-        self._read += whole
-        for entry in entries(data[:whole]):
+        for entry in entries(self._growth.read()):
             if entry is None:
                 continue
             if entry.step in (BEGIN, EFFECT):

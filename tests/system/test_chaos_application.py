@@ -24,6 +24,7 @@ from chaos.faults._injection import FaultFailed
 from chaos.faults._process_deaths import INJECTORS as KILLS
 from chaos.faults._process_orders import INJECTORS as ORDERED
 from chaos.faults._watcher import WATCHER, WatcherLine, obey
+from chaos.running._tail import Growth
 from chaos.scenario._application_faults import AppFdExhaustion, AppStall, AppStop, MemoryPressure
 from chaos.scenario._process_faults import IgnoreSigterm, Kill
 from trio_pool import HealthPolicy, WorkerExited, WorkerReady
@@ -189,6 +190,9 @@ async def test_an_application_without_files_can_still_strike_and_heal(there: Sta
     spec = AppFdExhaustion(name="fault", at=AT_ONCE)
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     deaf = IgnoreSigterm(name="deaf", at=AT_ONCE)
+    written = there.folder / "written"
+    written.write_bytes(b"one line\nhalf a")
+    growth = Growth(written, lambda data: data.rfind(b"\n") + 1)
     with ExitStack() as held:
         async with INJECTORS[spec.kind](spec, STRIKE, [], there.arena):
             async with ORDERED[deaf.kind](deaf, STRIKE, [there.victim(0), there.victim(1)], there.arena) as ordered:
@@ -196,6 +200,8 @@ async def test_an_application_without_files_can_still_strike_and_heal(there: Sta
                 assert not ordered.healed()
                 with pytest.raises(OSError, match="Too many open files"):
                     held.enter_context(socket.socket())
+                assert growth.read() == b"one line\n"
+                assert growth.read() == b""
             assert ordered.healed()
             assert ordered.effect == {"hit": 2, "died": 0, "killed_to_heal": 0}
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
