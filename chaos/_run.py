@@ -122,7 +122,8 @@ def run(
     A crash is a finding, and no error: whatever becomes of workers, pool and application, there is a verdict. Ctrl-C
     ends the load, heals every fault, drains and closes the pool, and reports on what there was, before
     `KeyboardInterrupt` goes on; a second one does not drain. If this process dies, of SIGKILL too, so do all of the
-    run's; what was written until then stays, and `analyze` judges it.
+    run's, unless it has forked a child that lives on without having started another program: that holds the run, too.
+    What was written until then stays, and `analyze` judges it.
 
     Args:
         plan: What to do, as `make_plan` or `read_plan` returns it.
