@@ -80,7 +80,7 @@ def replay(arguments: argparse.Namespace) -> int:
     try:
         plan = read_plan(arguments.run)
     except (OSError, ValueError) as exc:
-        complain(f"cannot read {arguments.run}: {exc}")
+        complain(f"cannot read a plan: {f'{exc.filename}: {exc.strerror}' if isinstance(exc, OSError) else exc}")
         return EXIT_NO_INPUT
     console = Console(plain=arguments.plain)
     command = shlex.join([*command_line(), "replay", str(arguments.run)])

@@ -157,7 +157,8 @@ def refuse(path: Path, exc: Exception) -> NoReturn:
         NoEvidence: Always.
     """
     if isinstance(exc, (FileNotFoundError, NotADirectoryError)):
-        raise NoEvidence(f"cannot read a run in {path.parent}: it has no {path.name}") from exc
+        lacks = f"it has no {path.name}" if path.parent.is_dir() else "there is no such directory"
+        raise NoEvidence(f"cannot read a run in {path.parent}: {lacks}") from exc
     why = exc.strerror if isinstance(exc, OSError) else None
     raise NoEvidence(f"cannot read {path}: {why or f'{type(exc).__name__}: {exc}'}") from exc
 

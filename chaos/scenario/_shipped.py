@@ -61,6 +61,10 @@ def resolve(name: str) -> tuple[Path, ...]:
     if name in tags:
         return tuple(known[each] for each in tags[name])
     told = did_you_mean(name, [*known, *tags])
+    if "." in name:
+        told = "a file's name has a slash or ends in .toml"
+    elif not told.startswith("did"):
+        told = "`list scenarios` tells which there are"  # half a hundred names in a line help nobody
     raise ScenarioError(name, [Problem("$", f"there is no scenario and no group of that name; {told}")])
 
 

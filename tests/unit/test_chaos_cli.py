@@ -394,6 +394,15 @@ def test_a_directory_without_a_run_is_told(
         assert "it has no plan.json" in said
 
 
+@pytest.mark.parametrize("command", [["analyze"], ["report"], ["replay"]])
+def test_a_directory_that_is_none_is_told(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, command: list[str]
+) -> None:
+    """A path with a slip in it is not taken for a run that lacks its files."""
+    assert call(*command, str(tmp_path / "nowhere")) == 66
+    assert "o such " in capsys.readouterr().err
+
+
 def test_what_an_encoding_does_not_know_is_told_as_an_escape(monkeypatch: pytest.MonkeyPatch) -> None:
     """A name in letters the terminal lacks neither stops the program nor is left out."""
     written = io.BytesIO()

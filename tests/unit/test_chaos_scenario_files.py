@@ -106,6 +106,8 @@ def test_scenarios_are_found_by_name_group_and_file(tmp_path: Path) -> None:
         ("smok", "did you mean 'smoke'"),
         ("nowhere.toml", "there is no such file"),
         ("./nowhere", "there is no such file"),
+        ("nowhere.tml", "a file's name has a slash or ends in .toml"),
+        ("xyzzy", "`list scenarios` tells which there are"),
     ],
 )
 def test_what_is_not_found_is_told_with_what_was_meant(name: str, complaint: str) -> None:
