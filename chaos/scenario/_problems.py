@@ -44,8 +44,11 @@ class ScenarioError(ValueError):
         return "\n".join(f"{self.source}: {error}" for error in self.errors)
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return the end of a message about an unknown word: what was probably meant, or else what there is."""
+def did_you_mean(word: str, known: Iterable[str], *, otherwise: str | None = None) -> str:
+    """Return the end of a message about an unknown word: what was probably meant, or else ``otherwise``.
+
+    Where that is None: all that there is.
+    """
     names = list(known)
     # By lower case, so that `Kill` finds `kill`; 0.6 is difflib's own threshold.
     lower = {name.lower(): name for name in names}
@@ -53,4 +56,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     close = close if len(close) == 1 else [lower[name] for name in difflib.get_close_matches(word.lower(), lower, n=1)]
     if close:
         return f"did you mean {close[0]!r}?"
+    if otherwise is not None:
+        return otherwise
     return f"there are {', '.join(sorted(names))}" if names else "there are none"

@@ -60,11 +60,9 @@ def resolve(name: str) -> tuple[Path, ...]:
         return (known[name],)
     if name in tags:
         return tuple(known[each] for each in tags[name])
-    told = did_you_mean(name, [*known, *tags])
-    if "." in name:
-        told = "a file's name has a slash or ends in .toml"
-    elif not told.startswith("did"):
-        told = "`list scenarios` tells which there are"  # half a hundred names in a line help nobody
+    # Half a hundred names in a line help nobody.
+    there_are = "`list scenarios` tells which there are; a file's name has a slash or ends in .toml"
+    told = did_you_mean(name, [*known, *tags], otherwise=there_are)
     raise ScenarioError(name, [Problem("$", f"there is no scenario and no group of that name; {told}")])
 
 

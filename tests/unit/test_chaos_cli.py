@@ -389,7 +389,9 @@ def test_a_directory_without_a_run_is_told(
     said = capsys.readouterr().err
     assert "cannot read" in said
     assert "plan.json" in said
-    if command != ["replay"]:
+    if command == ["replay"]:
+        assert f"cannot read a plan: {tmp_path / 'plan.json'}: No such file or directory\n" in said
+    else:
         assert "cannot read a run in " in said
         assert "it has no plan.json" in said
 
